@@ -1,0 +1,1 @@
+"""Whatever a FaceMotion can move: the photo avatar and what it is made of."""

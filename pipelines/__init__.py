@@ -1,0 +1,1 @@
+"""What users call: animate, edit, capture."""

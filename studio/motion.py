@@ -1,0 +1,153 @@
+"""`FaceMotion`: the currency of the library. Every driver makes one, every avatar and exporter takes one.
+
+A long motion travels as a stream: an iterator of consecutive `FaceMotion` blocks of one fps (about a
+second each), so that nothing grows with the length of a clip. `blocks` turns either into a stream,
+`join` turns a stream into one motion.
+
+Frame of `head` and of everything in 3D: right-handed, origin between the eyes' outer corners,
++X towards the subject's left (the picture's right), +Y up, +Z out of the face towards the camera.
+    rotation = Ry(yaw) @ Rx(pitch) @ Rz(-roll)
+    yaw   > 0  the face turns towards the picture's right
+    pitch > 0  the face looks down
+    roll  > 0  the head tilts clockwise in the picture
+Translation is in metres; `EYE_SPAN` metres between the outer eye corners stand for any face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+
+from studio.arkit import ARKIT, INDEX
+from studio.errors import UsageError
+
+EYE_SPAN = 0.09
+"""Metres between the outer eye corners that stand for any face (adults measure 83 to 98 mm)."""
+
+LOOK_LIMIT = {"In": 0.61, "Out": 0.61, "Up": 0.44, "Down": 0.52}
+"""Radians that an eye turns at eyeLook weight 1."""
+
+
+def rotation_matrix(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """(3, 3) rotation of the head from radians; convention in the module's docstring."""
+    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    ry = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    rx = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    rz = np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]])
+    return ry @ rx @ rz
+
+
+def rotation_angles(rotation: np.ndarray) -> tuple[float, float, float]:
+    """Yaw, pitch, roll in radians of a (3, 3) rotation: the inverse of `rotation_matrix`."""
+    forward = rotation[:, 2]
+    yaw = np.arctan2(forward[0], forward[2])
+    pitch = np.arctan2(-forward[1], np.hypot(forward[0], forward[2]))
+    roll = np.arctan2(rotation[1, 0], rotation[1, 1])
+    return float(yaw), float(pitch), float(-roll)
+
+
+@dataclass(frozen=True)
+class FaceMotion:
+    """A time series of expression, gaze and head pose.
+
+    weights     (T, 52) float32 over `studio.arkit.ARKIT`: 0 neutral, 1 full; a little outside is tolerated.
+    fps         exact frames per second. Frame k shows the time from (start + k) / fps on.
+    head        (T, 6) float32: yaw, pitch, roll (radians), x, y, z (metres).
+    confidence  (T,) float32: 0 where no face was seen, 1 where sure.
+    start       number of the first frame, so that a block of a stream knows its place.
+    residual    (T, 468, 3) float32 or None: what the 52 shapes miss, as displacement of the FaceMesh
+                points in eye spans in the head's frame. Same person only; files leave it out.
+
+    Gaze is held by the eyeLook weights alone; `gaze` and `with_gaze` turn it into angles and back.
+    """
+
+    weights: np.ndarray
+    fps: Fraction
+    head: np.ndarray = field(default=None)  # type: ignore[assignment]
+    confidence: np.ndarray = field(default=None)  # type: ignore[assignment]
+    start: int = 0
+    residual: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        weights = np.ascontiguousarray(self.weights, np.float32)
+        if weights.ndim != 2 or weights.shape[1] != len(ARKIT):
+            raise UsageError(f"weights must be (T, {len(ARKIT)}), got {weights.shape}")
+        frames = len(weights)
+        fps = Fraction(self.fps)
+        if fps <= 0:
+            raise UsageError(f"fps must be above 0, got {fps}")
+        head = np.zeros((frames, 6)) if self.head is None else self.head
+        confidence = np.ones(frames) if self.confidence is None else self.confidence
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        put("weights", weights)
+        put("fps", fps)
+        put("head", np.ascontiguousarray(head, np.float32))
+        put("confidence", np.ascontiguousarray(confidence, np.float32))
+        for name, shape in (("head", (frames, 6)), ("confidence", (frames,))):
+            if getattr(self, name).shape != shape:
+                raise UsageError(f"{name} must be {shape}, got {getattr(self, name).shape}")
+        if self.residual is not None:
+            put("residual", np.ascontiguousarray(self.residual, np.float32))
+            if self.residual.shape != (frames, 468, 3):
+                raise UsageError(f"residual must be {(frames, 468, 3)}, got {self.residual.shape}")
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    @classmethod
+    def still(cls, frames: int, fps: Fraction | int, shapes: Mapping[str, float] | None = None, start: int = 0) -> FaceMotion:
+        """`frames` equal frames with the named weights."""
+        weights = np.zeros((frames, len(ARKIT)), np.float32)
+        for name, value in (shapes or {}).items():
+            if name not in INDEX:
+                raise UsageError(f"{name!r} is not an ARKit blendshape")
+            weights[:, INDEX[name]] = value
+        return cls(weights, Fraction(fps), start=start)
+
+    @property
+    def times(self) -> np.ndarray:
+        """(T,) float64 seconds of each frame."""
+        return (self.start + np.arange(len(self))) / float(self.fps)
+
+    def __getitem__(self, part: slice) -> FaceMotion:
+        """A run of frames; it keeps its place in time."""
+        first, last, step = part.indices(len(self))
+        if step != 1:
+            raise UsageError("a motion is sliced in steps of 1; use with_fps to thin it out")
+        residual = None if self.residual is None else self.residual[first:last]
+        return replace(
+            self,
+            weights=self.weights[first:last],
+            head=self.head[first:last],
+            confidence=self.confidence[first:last],
+            start=self.start + first,
+            residual=residual,
+        )
+
+    def curve(self, name: str) -> np.ndarray:
+        """(T,) weights of one shape."""
+        return self.weights[:, INDEX[name]]
+
+    @property
+    def gaze(self) -> np.ndarray:
+        """(T, 2, 2) radians: left eye, right eye; yaw (> 0 to the picture's right), pitch (> 0 down)."""
+        get = lambda name: self.weights[:, INDEX[name]] * LOOK_LIMIT[name[7:].removesuffix("Left").removesuffix("Right")]  # noqa: E731
+        left = np.stack([get("eyeLookOutLeft") - get("eyeLookInLeft"), get("eyeLookDownLeft") - get("eyeLookUpLeft")], 1)
+        right = np.stack([get("eyeLookInRight") - get("eyeLookOutRight"), get("eyeLookDownRight") - get("eyeLookUpRight")], 1)
+        return np.stack([left, right], 1)
+
+    def with_gaze(self, angles: np.ndarray) -> FaceMotion:
+        """The same motion with both eyes turned: angles (2,), (T, 2) or (T, 2, 2) radians as in `gaze`."""
+        angles = np.asarray(angles, np.float32)
+        if angles.ndim == 2:
+            angles = angles[:, None, :]
+        angles = np.broadcast_to(angles, (len(self), 2, 2))
+        weights = self.weights.copy()
+        for eye, side, out in ((0, "Left", 1), (1, "Right", -1)):
+            yaw, pitch = angles[:, eye, 0] * out, angles[:, eye, 1]
+            for direction, value in (("Out", yaw), ("In", -yaw), ("Down", pitch), ("Up", -pitch)):
+                weights[:, INDEX[f"eyeLook{direction}{side}"]] = np.maximum(value, 0) / LOOK_LIMIT[direction]
+        return replace(self, weights=weights)
