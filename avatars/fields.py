@@ -1,0 +1,194 @@
+"""Displacement fields of the 52 ARKit shapes on the 468-point FaceMesh, and how they add up on a face.
+
+`fields` gives them on the mean face, `fields_for` on a person's neutral face, `displace` moves a neutral face by
+weights: sums of fields, bent where flesh moves in arcs, kept apart where lips and lids meet, and eased where
+two shapes pull the same skin.
+
+All lengths are eye spans, all vectors in the head's frame (see `avatars.facemesh`). What the fields are made of is in
+`avatars.fields_anatomy`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, MEAN
+from avatars.fields_anatomy import load_muscles, mirrored, muscle_field, spread_weights
+from studio.arkit import ARKIT, INDEX, mirror
+
+UPPER_LID_SHARE = 0.93
+"""How much of the opening the upper lid travels in a blink; the lower lid does the rest."""
+
+EYEBALL_RADIUS = 0.15
+JAW_ANGLE = np.radians(25.3)
+"""Turn of the jaw at jawOpen = 1."""
+
+LIP_LOWER, LIP_UPPER = LIPS_INNER[1:10], LIPS_INNER[:10:-1]
+LIDS = {
+    "Right": (EYE_RIGHT[:8:-1], EYE_RIGHT[1:8]),  # upper margin, lower margin, in pairs
+    "Left": (EYE_LEFT[:8:-1], EYE_LEFT[1:8]),
+}
+
+EASED = (
+    # (shape, easing shape, how much of the first the second takes away when both are full)
+    ("mouthStretch", "mouthSmile", 0.5),
+    ("mouthDimple", "mouthSmile", 0.5),
+    ("mouthFrown", "mouthSmile", 0.3),
+    ("mouthPucker", "jawOpen", 0.35),
+    ("mouthFunnel", "mouthPucker", 0.5),
+    ("eyeSquint", "eyeBlink", 0.5),
+    ("eyeLookDown", "eyeBlink", 0.8),
+    ("eyeWide", "eyeBlink", 0.9),
+    ("cheekSquint", "mouthSmile", 0.3),
+    ("noseSneer", "browDown", 0.2),
+)
+
+
+@lru_cache(maxsize=1)
+def fields() -> np.ndarray:
+    """Displacements (52, 468, 3) float32 of the mean face at weight 1, eye spans. Read-only and cached."""
+    out = np.zeros((len(ARKIT), len(MEAN), 3))
+    for shape, muscles in load_muscles().items():
+        field = sum((muscle_field(m) for m in muscles), np.zeros((len(MEAN), 3)))
+        out[INDEX[shape]] = field
+        if mirror(shape) != shape:
+            out[INDEX[mirror(shape)]] = mirrored(field)
+    out = _closures(MEAN.astype(np.float64), out).astype(np.float32)
+    out.flags.writeable = False
+    return out
+
+
+def fields_for(neutral: np.ndarray) -> np.ndarray:
+    """The fields (52, 468, 3) float32 for a person's neutral face (468, 3), eye spans.
+
+    Motions keep their size relative to the features that move: mouth width and lower face height, the distance
+    from brow to eye, each eye's width and opening. Lids close fully in a blink, and mouthClose undoes jawOpen,
+    whatever the gaps of ``neutral`` are.
+    """
+    neutral = np.asarray(neutral, np.float64)
+    if neutral.shape != MEAN.shape:
+        raise ValueError(f"neutral must be {MEAN.shape}, got {neutral.shape}")
+    mouth = np.array([_ratio(neutral, 61, 291), _ratio(neutral, 2, 152), _ratio(neutral, 2, 152)])
+    mouth[2] = np.sqrt(mouth[0] * mouth[1])
+    out = fields().astype(np.float64)
+    for name, index in INDEX.items():
+        left = name.endswith("Left")
+        if name.startswith(("mouth", "jaw", "cheekPuff")):
+            out[index] *= mouth
+        elif name.startswith("brow"):
+            sides = [_ratio(neutral, *pair) for pair in ((105, 159), (334, 386))]
+            out[index] *= sides[left] if mirror(name) != name else np.mean(sides)
+        elif name.startswith("eye"):
+            out[index] *= _ratio(neutral, *((263, 362) if left else (33, 133)))
+        elif name.startswith("noseSneer"):
+            out[index] *= _ratio(neutral, 168, 2)
+    return _closures(neutral, out).astype(np.float32)
+
+
+def displace(neutral: np.ndarray, weights: np.ndarray, fields: np.ndarray | None = None) -> np.ndarray:
+    """The face (468, 3) float32 that ``weights`` (52,) make of ``neutral`` (468, 3), eye spans.
+
+    ``fields`` are this person's (`fields_for`, made once and passed in; that of the mean face if absent).
+    Zero weights give ``neutral`` back exactly. The jaw swings round its hinge, lids slide round the eyeball, lips and lids
+    touch but don't pass through each other.
+    """
+    table = _mean_fields() if fields is None else fields
+    neutral = np.asarray(neutral, np.float32)
+    weights = eased(weights)
+    moved = (weights @ table.reshape(len(table), -1)).reshape(-1, 3)
+    jaw, close = weights[_JAW], weights[_CLOSE]
+    if jaw > 0:  # a chord becomes an arc: its middle lies farther from the hinge
+        chord = jaw * table[_JAW] + min(close, jaw) * table[_CLOSE]
+        bulge = (1 - jaw) * (JAW_ANGLE / 2)
+        moved[:, 1] += bulge * chord[:, 2]
+        moved[:, 2] -= bulge * chord[:, 1]
+    for blink in _BLINKS:
+        b = weights[blink]
+        if 0 < b < 1:  # the lid's chord would cut through the eyeball
+            d = table[blink]
+            moved[:, 2] += (b * (1 - b) / (2 * EYEBALL_RADIUS)) * (d[:, 1] * d[:, 1])
+    out = neutral + moved
+    for upper, lower, share, spread in _contacts():
+        limit = np.minimum(neutral[upper, 1] - neutral[lower, 1], 0)
+        overlap = limit - (out[upper, 1] - out[lower, 1])
+        if overlap.max() > 1e-7:
+            np.maximum(overlap, 0, out=overlap)
+            points, up, low = spread
+            out[points, 1] += up @ (share * overlap) - low @ ((1 - share) * overlap)
+    return out
+
+
+def eased(weights: np.ndarray) -> np.ndarray:
+    """Weights (52,) after shapes that pull the same skin have given way to each other; a copy, float32."""
+    weights = np.array(weights, np.float32)
+    shapes, by, amount = _easing()
+    np.subtract.at(weights, shapes, amount * weights[shapes] * np.clip(weights[by], 0, 1))
+    return weights
+
+
+_JAW, _CLOSE = INDEX["jawOpen"], INDEX["mouthClose"]
+_BLINKS = (INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"])
+
+
+@lru_cache(maxsize=1)
+def _mean_fields() -> np.ndarray:
+    return fields()
+
+
+@lru_cache(maxsize=1)
+def _easing() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows = []
+    for shape, by, amount in EASED:
+        for side in ("Left", "Right"):
+            pair = [INDEX[n] if n in INDEX else INDEX[n + side] for n in (shape, by)]
+            if (*pair, amount) not in rows:
+                rows.append((*pair, amount))
+    a, b, c = zip(*rows)
+    return np.array(a), np.array(b), np.array(c, np.float32)
+
+
+@lru_cache(maxsize=1)
+def _contacts() -> list[tuple[np.ndarray, np.ndarray, float, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+    """(upper margin, lower margin, share of the upper in giving way, (points, weights of upper, of lower))."""
+    out = []
+    for upper, lower, share, rings in (
+        (LIP_UPPER, LIP_LOWER, 0.5, 4),
+        (*LIDS["Left"], 1.0, 2),
+        (*LIDS["Right"], 1.0, 2),
+    ):
+        up, low = spread_weights(upper, lower, rings), spread_weights(lower, upper, rings)
+        points = np.flatnonzero(up.any(1) | low.any(1))
+        out.append((upper, lower, share, (points, up[points].astype(np.float32), low[points].astype(np.float32))))
+    return out
+
+
+def _ratio(neutral: np.ndarray, a: int, b: int) -> float:
+    """A distance relative to the mean face's, kept within a range that real faces have."""
+    own, mean = np.linalg.norm(neutral[a] - neutral[b]), np.linalg.norm(MEAN[a] - MEAN[b])
+    return float(np.clip(own / mean, 0.7, 1.4))
+
+
+def _closures(neutral: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Makes blinks and mouthClose meet exactly on this face; the skin around follows."""
+    out = table.copy()
+    for side, (upper, lower) in LIDS.items():
+        field = out[INDEX[f"eyeBlink{side}"]]
+        gap = neutral[upper] - neutral[lower]
+        _bring(field, upper, lower, -UPPER_LID_SHARE * gap, (1 - UPPER_LID_SHARE) * gap, 2)
+    field, jaw = out[_CLOSE], out[_JAW]
+    gap = neutral[LIP_UPPER] + jaw[LIP_UPPER] + field[LIP_UPPER]
+    gap -= neutral[LIP_LOWER] + jaw[LIP_LOWER] + field[LIP_LOWER]
+    _bring(field, LIP_UPPER, LIP_LOWER, field[LIP_UPPER] - 0.35 * gap, field[LIP_LOWER] + 0.65 * gap, 4)
+    return out
+
+
+def _bring(field: np.ndarray, upper: np.ndarray, lower: np.ndarray, to_upper: np.ndarray, to_lower: np.ndarray,
+           rings: int) -> None:  # fmt: skip
+    """Sets a field's motion at two margins and lets the change fade over ``rings`` of points on each one's own side."""
+    for margin, other, wanted in ((upper, lower, to_upper), (lower, upper, to_lower)):
+        field += spread_weights(margin, other, rings) @ (wanted - field[margin])
+
+
+__all__ = ["fields", "fields_for", "displace", "eased", "LIDS", "LIP_LOWER", "LIP_UPPER"]
