@@ -1,0 +1,80 @@
+"""`face-studio animate`: a portrait speaks, or repeats a performance."""
+
+from __future__ import annotations
+
+import argparse
+
+from demos.cli.options import add_common, add_expression, expression, face, number, rate, reporter, sample, say, size
+from studio.errors import UsageError
+
+EPILOG = """\
+face-studio animate --sample -o talking.mp4
+face-studio animate portrait.jpg --audio speech.wav --emotion joy=0.4 -o talking.mp4
+face-studio animate portrait.jpg --driver performance.mp4 -o out.mp4
+face-studio animate portrait.jpg --motion take.csv --fps 30 -o out.webm
+
+Motion comes from --driver or --motion where one is given, else from --audio. The sound is --audio's where
+given, else the driver's own. The ending of -o chooses the format: .mp4 .mov .webm .gif, or a folder
+(frames/) or a pattern (frame_%05d.png) for pictures."""
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    """Declare the verb and its options."""
+    verb = verbs.add_parser("animate", help="make a portrait talk, from speech or from a performance",
+                            description="Make a portrait talk, from speech or from a performance.",
+                            epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    verb.add_argument("portrait", nargs="?", metavar="PORTRAIT", help="a picture with a face")
+    verb.add_argument("--sample", action="store_true", help="use the portrait and the speech of the package")
+    verb.add_argument("-o", "--output", required=True, metavar="OUT", help="video, GIF, or folder of pictures to write")
+    source = verb.add_argument_group("what moves it")
+    source.add_argument("--audio", metavar="SPEECH", help="speech; a video's sound works as well")
+    source.add_argument("--driver", metavar="VIDEO", help="a performance to copy: expression, gaze, blinks, head")
+    source.add_argument("--motion", metavar="TAKE", help="a recorded motion: .csv (Live Link Face), .npz or .json")
+    add_expression(verb)
+    life = verb.add_argument_group("life", "amounts from 0 to 1; by default 1 under --audio and 0 under --driver and --motion")
+    for name, what in (("blink", "blinks"), ("gaze-motion", "small movements of the eyes"), ("head-motion", "movement of the head")):
+        life.add_argument(f"--{name}", type=number(0, 1), metavar="0..1", help=what)
+    life.add_argument("--seed", type=int, default=0, help="another number gives other blinks, glances and nods (default 0)")
+    copy = verb.add_argument_group("copying a performance (--driver, --motion)")
+    copy.add_argument("--intensity", type=number(0, 2), default=1.0, metavar="0..2", help="how strongly expressions are copied (default 1)")
+    copy.add_argument("--driver-head", choices=("relative", "absolute", "off"), default="relative",
+                      help="head pose as change from the reference frame, as it is, or not at all")
+    copy.add_argument("--reference", choices=("match", "first", "frontal"), default="match",
+                      help="the driver's frame that stands for the portrait as it is (default: the one most like it)")
+    copy.add_argument("--residual", choices=("auto", "on", "off"), default="auto",
+                      help="also copy what the 52 shapes miss; auto: when both show the same person")
+    picture = verb.add_argument_group("picture")
+    picture.add_argument("--neutralize", type=number(0, 1), metavar="0..1",
+                         help="take the portrait's own expression out first (under --audio its mouth always is)")
+    picture.add_argument("--fps", type=rate, help="frames per second, exact: 24, 25, 29.97 … (default 25, or the driver's)")
+    picture.add_argument("--size", type=size, metavar="N|WxH", help="long side, or width and height (default: the portrait's)")
+    picture.add_argument("--face", type=face, default=0, metavar="N|all", help="which face, the largest first (default 1)")
+    add_common(verb)
+    verb.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make the video."""
+    portrait, audio = args.portrait, args.audio
+    if args.sample:
+        if portrait is not None:
+            raise UsageError(f"two portraits: {portrait} and --sample; give one")
+        portrait = sample("astronaut.jpg")
+        if not (audio or args.driver or args.motion):
+            audio = sample("speech.wav")
+    if portrait is None:
+        raise UsageError("which portrait? Give a picture, or --sample for the one of the package")
+    options = dict(
+        audio=audio, driver=args.driver, motion=args.motion, **expression(args),
+        blink=args.blink, gaze_motion=args.gaze_motion, head_motion=args.head_motion, seed=args.seed,
+        intensity=args.intensity, driver_head=args.driver_head, reference=args.reference, residual=args.residual,
+        neutralize=args.neutralize, fps=args.fps, size=args.size, face=args.face,
+    )
+    from pipelines import TalkingPortraitPipeline
+    from pipelines.output import check_output
+
+    check_output(args.output, "animate")
+    progress = reporter(args)
+    take = TalkingPortraitPipeline()(portrait, **options, progress=progress)
+    saved = take.save(args.output, progress=progress)
+    say(args, str(saved))
