@@ -121,11 +121,12 @@ def _canonical(settings: Mapping[str, object], find: Callable[[str], str]) -> di
 
 def _shape_key(name: str) -> str:
     plain = _plain(name)
+    plain = SYNONYMS.get(plain, plain)
     if plain in _ARKIT_PLAIN:
         return _ARKIT_PLAIN[plain]
-    plain = SYNONYMS.get(plain, plain)
     if plain in ALIASES:
-        return plain
+        only = next(iter(ALIASES[plain]))
+        return only if ALIASES[plain] == {only: 1.0} and only in INDEX else plain
     if plain in EMOTIONS or plain in EMOTION_SYNONYMS:
         return f"emotion:{EMOTION_SYNONYMS.get(plain, plain)}"
     listing = f"Names: {', '.join(sorted(ALIASES))}, any emotion, or any of the 52 ARKit shapes such as mouthSmileLeft."

@@ -41,7 +41,7 @@ def test_every_table_row_names_real_shapes_and_units():
     for name in emotion_names():
         weights = from_emotion({name: 1})
         assert weights.min() >= 0 and weights.max() <= 1, name
-        assert (weights.max() > 0.2) == (name != "neutral"), name
+        assert (weights.max() > 0.1) == (name != "neutral"), name
     assert set(tables.SYNONYMS.values()) <= set(tables.ALIASES)
     assert set(tables.EMOTION_SYNONYMS.values()) <= set(tables.EMOTIONS)
     assert not set(tables.ALIASES) & set(tables.SYNONYMS)
@@ -118,8 +118,8 @@ def test_near_expressions_are_distinct():
     anger, disgust, fear, surprise = (from_emotion({n: 1}) for n in ("anger", "disgust", "fear", "surprise"))
     assert alike(anger, disgust) < 0.5
     assert alike(fear, surprise) < 0.65
-    assert of(disgust, "noseSneerLeft") > 0.8 > 0.2 > of(anger, "noseSneerLeft")
-    assert of(anger, "browDownLeft") > 0.8 > 0.3 > of(disgust, "browDownLeft")
+    assert of(disgust, "noseSneerLeft") > 4 * of(anger, "noseSneerLeft")
+    assert of(anger, "browDownLeft") > 4 * of(disgust, "browDownLeft")
     assert of(surprise, "browOuterUpLeft") > 2 * of(fear, "browOuterUpLeft")
     assert of(fear, "mouthStretchLeft") > 0.5 > of(surprise, "mouthStretchLeft")
     rows = np.array([from_emotion({n: 1}) for n in emotion_names()[1:]])
@@ -128,8 +128,8 @@ def test_near_expressions_are_distinct():
 
 
 def test_speaking_spares_the_lips():
-    lips = "jawOpen mouthClose mouthFunnel mouthPucker mouthRollLower mouthPressLeft mouthShrugLower".split()
-    lips += ["mouthLowerDownLeft", "mouthUpperUpRight", "tongueOut", "cheekPuff", "jawLeft"]
+    lips = ["jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthRollLower", "mouthPressLeft"]
+    lips += ["mouthShrugLower", "mouthLowerDownLeft", "mouthUpperUpRight", "tongueOut", "cheekPuff", "jawLeft"]
     for name in emotion_names():
         full, spoken = from_emotion({name: 1}), from_emotion({name: 1}, speaking=True)
         assert not any(of(spoken, lip) for lip in lips), name
