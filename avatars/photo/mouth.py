@@ -1,0 +1,217 @@
+"""The inside of the mouth: teeth on skull and jaw, tongue, cavity, drawn where the lips part.
+
+`MouthInterior.from_photo` looks once at the portrait; `paint` then draws one frame into the rendered picture,
+within the hole between the inner lips only. It is deterministic and continuous in all its inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatars.facemesh import LIPS_INNER, MEAN
+from avatars.photo.mouth_palette import MouthPalette, read_palette
+
+SPAN_MM = 90.0
+"""An eye span in millimetres."""
+
+ANCHORS = np.array([33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 10, 151, 9, 67, 297])
+"""Points that follow the skull: eye corners, bridge and tip of the nose, forehead."""
+
+_TILT = 0.20  # the mesh's frame leans this far (rad) against the plane of the bite
+_HINGE = np.array([0.0, -26.0, -75.0])  # axis of the jaw, mm, frame of the mesh
+JAW_FULL = np.radians(25.3)
+"""Rotation of the jaw at jawOpen = 1."""
+
+
+@dataclass(frozen=True)
+class MouthSettings:
+    """Lengths in millimetres of a grown face."""
+
+    upper_below_lip: float = 2.0  # the front teeth end this far below the resting lip line
+    lower_below_lip: float = 2.4  # the lower teeth begin this far below it
+    teeth_behind_lip: float = 7.0
+    edge_px: float = 1.1  # softness of the lips' edge, canvas pixels
+
+
+def mouth_hole(mesh_px: np.ndarray, shape: tuple[int, int], edge_px: float = 1.1) -> np.ndarray:
+    """Coverage (h, w) float32 of the opening between the inner lips, its contour a smooth closed curve.
+
+    mesh_px (N >= 468, 2 or 3) posed landmarks in canvas pixels, shape (h, w) of the canvas. An opening thinner
+    than a pixel fades out instead of leaving a dashed line."""
+    alpha = np.zeros(shape, np.float32)
+    box, part = _hole_box(np.asarray(mesh_px, np.float64)[LIPS_INNER, :2], shape, edge_px)
+    if part is not None:
+        alpha[box] = part
+    return alpha
+
+
+def _hole_box(lips: np.ndarray, shape: tuple[int, ...], edge_px: float):
+    """The same for the mouth's own box: (slices, alpha or None)."""
+    import cv2
+
+    curve = _closed_curve(lips, 6)
+    low = np.maximum(np.floor(curve.min(0)).astype(int) - 3, 0)
+    high = np.minimum(np.ceil(curve.max(0)).astype(int) + 4, [shape[1], shape[0]])
+    box = (slice(low[1], high[1]), slice(low[0], high[0]))
+    if (high <= low).any():
+        return box, None
+    fine = 4
+    size = (high - low) * fine
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    polygon = ((curve - low + 0.5) * fine - 0.5) * 16
+    cv2.fillPoly(mask, [np.round(polygon).astype(np.int32)], 255, shift=4)
+    part = cv2.resize(mask, (size[0] // fine, size[1] // fine), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    return box, cv2.GaussianBlur(part, (0, 0), 0.45 * edge_px) if edge_px > 0 else part
+
+
+def _closed_curve(points: np.ndarray, between: int) -> np.ndarray:
+    """Catmull-Rom curve through a closed loop, sharp at the two corners of the mouth (first point, middle point)."""
+    half = len(points) // 2
+    parts = []
+    for run in (points[: half + 1], np.concatenate([points[half:], points[:1]])):
+        p = np.concatenate([2 * run[:1] - run[1:2], run, 2 * run[-1:] - run[-2:-1]])
+        t = (np.arange(between) / between)[:, None, None]
+        a, b, c, d = p[:-3], p[1:-2], p[2:-1], p[3:]
+        q = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+        parts.append(q.transpose(1, 0, 2).reshape(-1, 2))
+    return np.concatenate(parts)
+
+
+def _affine(points: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """(2, 4) least-squares affine map from points (n, 3) to pixels (n, 2)."""
+    return np.linalg.lstsq(np.c_[points, np.ones(len(points))], pixels, rcond=None)[0].T
+
+
+class MouthInterior:
+    """What lies behind the lips of one portrait.
+
+    `palette`: colours read from the photo; `settings`; `face` (468, 3): the photo's mesh in the head's frame,
+    millimetres. Make it with `from_photo`."""
+
+    def __init__(self, palette: MouthPalette, face: np.ndarray, pixel_mm: float, rest: np.ndarray,
+                 settings: MouthSettings) -> None:  # fmt: skip
+        from avatars.photo.mouth_shader import arch_table
+
+        self.palette, self.face, self.pixel_mm, self.settings = palette, face, pixel_mm, settings
+        self._solve = np.linalg.pinv(np.c_[face[ANCHORS], np.ones(len(ANCHORS))])  # (4, n)
+        lips = 0.5 * (rest[13] + rest[14])
+        width = np.linalg.norm(rest[78, :2] - rest[308, :2])
+        mean_width = SPAN_MM * np.linalg.norm(MEAN[78, :2] - MEAN[308, :2])
+        self._size = float(np.clip(np.sqrt(width / mean_width), 0.86, 1.14))
+        cos, sin = np.cos(_TILT), np.sin(_TILT)
+        self._axes = np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]]) * self._size  # bite -> head
+        origin = np.array([0.5 * (rest[13, 0] + rest[0, 0]), lips[1], 0.5 * rest[13, 2] + 0.5 * SPAN_MM * MEAN[13, 2]])
+        behind = np.array([0.0, 0.0, -settings.teeth_behind_lip])
+        self._upper = origin + behind + self._axes @ np.array([0.0, -settings.upper_below_lip, 0.0])
+        self._lower = origin + behind + self._axes @ np.array([0.0, -settings.lower_below_lip, -2.0])
+        self._tables = arch_table(True), arch_table(False)
+        noise = np.random.default_rng(7).normal(size=(64, 64))
+        self._grain = noise.astype(np.float32)
+
+    @classmethod
+    def from_photo(cls, image: np.ndarray, mesh_px: np.ndarray, *, neutral_px: np.ndarray | None = None,
+                   settings: MouthSettings = MouthSettings()) -> MouthInterior:  # fmt: skip
+        """Look at a portrait.
+
+        image (H, W, 3) uint8 RGB; mesh_px (468 or 478, 3) its landmarks in pixels (z in pixels, towards the camera
+        negative); neutral_px (468, 3): the same mesh in the same pose with the expression taken out, where known
+        (it says where the lips rest; without it the mean face helps)."""
+        mesh = np.asarray(mesh_px, np.float64)[:468] * np.array([1.0, -1.0, -1.0])
+        scale, rotation, shift = _similarity(SPAN_MM * MEAN[ANCHORS].astype(np.float64), mesh[ANCHORS])
+        face = (mesh - shift) @ rotation / scale
+        if neutral_px is None:
+            rest = face.copy()
+            middle = 0.5 * (face[13] + face[14])
+            gap = face[13, 1] - face[14, 1]
+            middle[1] = face[13, 1] - 0.3 * gap
+            rest[13], rest[14] = middle, middle
+        else:
+            rest = (np.asarray(neutral_px, np.float64)[:468] * np.array([1.0, -1.0, -1.0]) - shift) @ rotation / scale
+        return cls(read_palette(image, mesh_px), face, 1.0 / scale, rest, settings)
+
+    def paint(self, canvas: np.ndarray, mesh_px: np.ndarray, *, jaw: float | None = None, tongue: float = 0.0,
+              hole: np.ndarray | None = None) -> None:  # fmt: skip
+        """Draw the inside of the mouth into a rendered frame, in place.
+
+        canvas (h, w, 3) uint8 or float32 (0..255) RGB; mesh_px (468 or more, 3) the posed landmarks in canvas
+        pixels, same axes as in `from_photo` (a crop or a scaled picture is fine: shift and scale them along);
+        jaw: rotation of the lower jaw as a weight of jawOpen (1 = 25 degrees), read from the chin when None;
+        tongue: 0 at rest, 1 raised to the upper teeth; hole (h, w) float32 coverage, `mouth_hole` when None.
+        Nothing outside the hole changes."""
+        from avatars.photo.mouth_shader import shade
+
+        mesh = np.asarray(mesh_px, np.float64)
+        lips = mesh[LIPS_INNER, :2]
+        box, alpha = _hole_box(lips, canvas.shape, self.settings.edge_px)
+        if alpha is None:
+            return
+        if hole is not None:
+            alpha = np.ascontiguousarray(hole[box], np.float32)
+        if not (alpha > 0.002).any():
+            return
+        pose = (self._solve @ mesh[ANCHORS, :2]).T  # (2, 4) head mm -> canvas
+        angle = JAW_FULL * jaw if jaw is not None else self._jaw_angle(pose, mesh)
+        upper = _to_plane(pose, self._upper, self._axes)
+        turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+        lower = _to_plane(pose, _HINGE + turn @ (self._lower - _HINGE), turn @ self._axes)
+        outline, span = _lip_heights(lips, upper)
+        open_mm = float(max((outline[0] - outline[1]).max(), 0.0))
+        mm = 0.5 * (np.hypot(upper[0], upper[3]) + np.hypot(upper[1], upper[4]))  # per canvas pixel
+        blur_mm = self.palette.blur * self.pixel_mm / self._size
+        soft = float(np.hypot(1.1 * mm, 0.8 * blur_mm))
+        rise = float(np.clip(tongue, 0.0, 1.0))
+        body = np.array([0.0, -10.5 + 8.0 * rise, -25.0 + 7.0 * rise, 21.0, 11.0, 22.0, rise, 0.0])
+        per_pixel = self._size / self.pixel_mm
+        grain = self.palette.grain * min(1.0, mm * per_pixel)
+        shade(canvas, alpha, box[0].start, box[1].start, upper, lower, *self._tables, outline, span, body, soft,
+              self.palette.light, self.palette.colours(), open_mm, self._grain, per_pixel, grain, 0.5 if canvas.dtype == np.uint8 else 0.0)  # fmt: skip
+
+    def _jaw_angle(self, pose: np.ndarray, mesh: np.ndarray) -> float:
+        """How far the chin has turned about the hinge against the photo's own face, radians."""
+        arm = self.face[[152, 148, 377]].mean(0) - _HINGE
+        seen = mesh[[152, 148, 377], :2].mean(0)
+        angle = 0.0
+        for _ in range(3):  # the chin's height in the picture moves almost linearly with the angle
+            cos, sin = np.cos(angle), np.sin(angle)
+            place = _HINGE + np.array([arm[0], arm[1] * cos - arm[2] * sin, arm[1] * sin + arm[2] * cos])
+            slope = pose[:, :3] @ np.array([0.0, -arm[1] * sin - arm[2] * cos, arm[1] * cos - arm[2] * sin])
+            miss = seen - (pose[:, :3] @ place + pose[:, 3])
+            angle += float(miss @ slope / max(slope @ slope, 1e-9))
+        return float(np.clip(angle, -0.3, 0.7))
+
+
+def _to_plane(pose: np.ndarray, origin: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """(8,) canvas pixel -> mm on the plane z = 0 of a jaw's frame, and its shift per mm of depth."""
+    matrix = pose[:, :3] @ axes
+    inverse = np.linalg.inv(matrix[:, :2])
+    shift = -inverse @ (pose[:, :3] @ origin + pose[:, 3])
+    lean = -inverse @ matrix[:, 2]
+    return np.array([inverse[0, 0], inverse[0, 1], shift[0], inverse[1, 0], inverse[1, 1], shift[1], lean[0], lean[1]])
+
+
+def _lip_heights(lips: np.ndarray, plane: np.ndarray, n: int = 48) -> tuple[np.ndarray, np.ndarray]:
+    """(2, n) height in mm of upper and lower lip over the mouth's width, and its (2,) ends in x."""
+    curve = _closed_curve(lips, 4)
+    x = plane[0] * curve[:, 0] + plane[1] * curve[:, 1] + plane[2]
+    y = plane[3] * curve[:, 0] + plane[4] * curve[:, 1] + plane[5]
+    half = len(curve) // 2
+    span = np.array([x.min(), x.max()])
+    at = np.linspace(*span, n)
+    lower, upper = slice(0, half + 1), np.r_[half : len(curve), 0]
+    out = []
+    for part in (upper, lower):
+        order = np.argsort(x[part], kind="stable")
+        out.append(np.interp(at, x[part][order], y[part][order]))
+    return np.stack(out), span
+
+
+def _similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """target = scale * source @ rotation.T + shift, least squares (Umeyama 1991)."""
+    a, b = source.mean(0), target.mean(0)
+    u, s, vt = np.linalg.svd((target - b).T @ (source - a))
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = (u * sign) @ vt
+    scale = float((s * sign).sum() / ((source - a) ** 2).sum())
+    return scale, rotation, b - scale * rotation @ a

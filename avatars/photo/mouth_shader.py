@@ -1,0 +1,227 @@
+"""The inside of a mouth as a function of the pixel: cavity, tongue, lower teeth, upper teeth.
+
+Each dental arch is a curved wall z = -k x^2, its front tooth at the origin, x to the picture's right, y up and
+z out of the face, in millimetres. The head's pose makes an affine map from there to the canvas, so that every
+pixel's line of sight meets the wall in closed form: teeth turn with the head and keep their edges at any size.
+Edges are as wide as the photo is soft, so nothing flickers and nothing is crisper than its surroundings.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+TEETH = 7
+"""Teeth on each side of an arch."""
+
+_UPPER_WIDTH = (8.6, 6.5, 7.6, 7.0, 6.8, 10.0, 9.5)
+_LOWER_WIDTH = (5.3, 5.9, 6.8, 7.0, 7.1, 11.0, 10.5)
+_UPPER_EDGE = (0.0, 0.9, 0.35, 1.1, 1.5, 1.9, 2.2)  # how much higher than the front tooth a tooth ends
+_LOWER_EDGE = (0.0, 0.1, -0.5, 0.3, 0.7, 1.0, 1.0)  # how much lower
+_UPPER_HEIGHT = (10.4, 8.8, 10.2, 8.4, 7.6, 7.0, 6.5)
+_LOWER_HEIGHT = (8.6, 8.8, 10.0, 8.4, 7.6, 7.0, 6.5)
+_UPPER_POINT = (0.0, 0.0, 1.2, 0.9, 0.6, 0.3, 0.2)  # how far a cusp stands out
+_LOWER_POINT = (0.0, 0.0, 0.9, 0.8, 0.5, 0.3, 0.2)
+_UPPER_ROUND = (1.0, 1.3, 0.5, 0.6, 0.6, 0.6, 0.6)  # how far an edge's corners recede
+_LOWER_ROUND = (0.35, 0.4, 0.5, 0.6, 0.6, 0.6, 0.6)
+_UPPER_TINT = (1.0, 0.985, 0.94, 0.955, 0.95, 0.94, 0.93)
+_LOWER_TINT = (0.97, 0.975, 0.94, 0.945, 0.94, 0.93, 0.92)
+
+UPPER_CURVE = 0.0235
+LOWER_CURVE = 0.031
+
+
+def arch_table(upper: bool) -> np.ndarray:
+    """One row per tooth from the middle outwards: x where it begins and ends, edge, height, cusp, rounding, tint,
+    arc width, curve of the arch. Millimetres; (TEETH, 9) float64."""
+    pick = (
+        (_UPPER_WIDTH, _UPPER_EDGE, _UPPER_HEIGHT, _UPPER_POINT, _UPPER_ROUND, _UPPER_TINT)
+        if upper
+        else (_LOWER_WIDTH, _LOWER_EDGE, _LOWER_HEIGHT, _LOWER_POINT, _LOWER_ROUND, _LOWER_TINT)
+    )
+    curve = UPPER_CURVE if upper else LOWER_CURVE
+    x = np.linspace(0.0, 60.0, 6001)
+    arc = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(curve * x * x)))])
+    ends = np.interp(np.cumsum(pick[0]), arc, x)
+    begins = np.concatenate([[0.0], ends[:-1]])
+    return np.stack([begins, ends, pick[1], pick[2], pick[3], pick[4], pick[5], pick[0], np.full(TEETH, curve)], 1)
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _step(d, width):
+    """0 below -width/2, 1 above width/2, smooth between."""
+    t = d / width + 0.5
+    if t <= 0.0:
+        return 0.0
+    if t >= 1.0:
+        return 1.0
+    return t * t * (3.0 - 2.0 * t)
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _look_up(table, t):
+    """Linear interpolation at t in 0..1 of an even table, clamped."""
+    n = table.shape[0] - 1
+    f = min(max(t, 0.0), 1.0) * n
+    i = min(int(f), n - 1)
+    return table[i] + (table[i + 1] - table[i]) * (f - i)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _tooth(x0, y0, ex, ey, curve, table, sign, foot, light):
+    """Where a line of sight meets an arch. sign +1: upper (edge below, gum above), -1: lower.
+
+    Returns coverage, gum share, brightness of enamel, highlight, depth z, height above the edge."""
+    disc = 1.0 + 4.0 * curve * ex * x0
+    if disc <= 0.02:
+        return 0.0, 0.0, 0.0, 0.0, -99.0, 0.0
+    root = np.sqrt(disc)
+    x = 2.0 * x0 / (1.0 + root)
+    z = -curve * x * x
+    y = (y0 + z * ey) * sign
+    reach = abs(x)
+    last = table.shape[0] - 1
+    k = 0
+    while k < last and reach > table[k, 1]:
+        k += 1
+    begin, end, edge, height, cusp, rounding = table[k, 0], table[k, 1], table[k, 2], table[k, 3], table[k, 4], table[k, 5]
+    u = 2.0 * (reach - begin) / (end - begin) - 1.0
+    slope = np.sqrt(1.0 + 4.0 * curve * curve * x * x)
+    wide = foot / max(root, 0.25) * slope  # footprint along the arch, mm
+    au = abs(u)
+    u4 = au * au * au * au
+    # the outer corner is rounder than the one towards the middle
+    bow = rounding * u4 * (1.25 if u > 0 else 0.8) + cusp * (au - 0.5 * max(0.0, 1.0 - 2.0 * au)) * 0.8
+    if k == 0 and sign > 0:
+        bow = rounding * u4 * (1.1 if u > 0 else 0.75)
+    h = y - edge - bow
+    cover = _step(h, foot) * _step((table[last, 1] - reach) * 0.5, 1.0 + foot)
+    if cover <= 0.0:
+        return 0.0, 0.0, 0.0, 0.0, z, h
+    up = y - edge
+    gum = _step(up - height + 2.6 * au * au * au, foot + 0.5)
+    # thin valley between neighbours, its darkness spread when a pixel is wider than it
+    gap = (1.0 - au) * 0.5 * table[k, 7]
+    sigma = np.sqrt(0.2 * 0.2 + 0.16 * wide * wide)
+    valley = np.exp(-0.5 * (gap / sigma) ** 2) * 0.2 / sigma
+    broad = np.exp(-0.5 * (gap / (0.75 + 0.3 * wide)) ** 2)
+    # shape of the surface: arch, bulge across, bulge along
+    nx = 2.0 * curve * x / slope + 0.32 * u * u * u * (1.0 if x > 0 else -1.0)
+    v = up / height
+    ny = (0.38 * (v - 0.45) - (0.25 * np.exp(-up * up / 1.4))) * sign
+    nz = 1.0 / slope
+    norm = 1.0 / np.sqrt(nx * nx + ny * ny + nz * nz)
+    lit = (nx * light[0] + ny * light[1] + nz * light[2]) * norm
+    bright = 0.62 + 0.38 * max(lit, 0.0) / light[2]
+    bright *= 1.0 - 0.30 * valley - 0.09 * broad
+    bright *= table[k, 6] * (1.0 - 0.07 * np.exp(-max(up, 0.0) / 1.1))
+    # highlight of wet enamel: half-way vector between light and eye
+    hx, hy, hz = light[0], light[1], light[2] + 1.0
+    hn = 1.0 / np.sqrt(hx * hx + hy * hy + hz * hz)
+    spec = max((nx * hx + ny * hy + nz * hz) * norm * hn, 0.0)
+    spec = spec**40 * (1.0 - 0.6 * broad)
+    return cover, gum, bright, spec, z, h
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_table, lips, span, tongue, soft, light,
+          colours, open_mm, grain, grain_scale, grain_amount, half):  # fmt: skip
+    """Paint the box of `alpha` into canvas, in place.
+
+    canvas (H, W, 3) uint8 or float32; alpha (h, w) float32, its corner at (top, left) of the canvas;
+    upper_map, lower_map (8,): pixel -> mm on the plane z = 0 (6 numbers, row by row) and the shift in x and y per
+    mm of depth; lips (2, n): height in mm of upper and lower lip along the mouth, over x = span[0]..span[1];
+    tongue (8,): centre, half axes, amount, spare; soft: width of an edge in mm; light (3,) unit, towards the light;
+    colours (5, 3): teeth, gum, tongue, cavity, glow; open_mm: greatest opening; grain (n, n) noise; half: 0.5 where the canvas truncates."""
+    rows, cols = alpha.shape
+    lo, hi = span[0], span[1]
+    room = open_mm / (open_mm + 5.0)
+    gx, gy = grain.shape[1], grain.shape[0]
+    out = np.zeros(3)
+    for r in range(rows):
+        py = top + r
+        for c in range(cols):
+            a = alpha[r, c]
+            if a <= 0.002:
+                continue
+            px = left + c
+            x0 = upper_map[0] * px + upper_map[1] * py + upper_map[2]
+            y0 = upper_map[3] * px + upper_map[4] * py + upper_map[5]
+            t = (x0 - lo) / max(hi - lo, 1e-3)
+            above = max(_look_up(lips[0], t) - y0, 0.0)  # distance below the upper lip
+            below = max(y0 - _look_up(lips[1], t), 0.0)
+            corner = max(min(x0 - lo, hi - x0), 0.0)
+            height = above + below + 1e-3
+            v = below / height
+            # the closer to a lip or a corner, the less light comes in
+            shadow = 1.0 - 0.55 * np.exp(-above / (0.8 + 0.10 * open_mm))
+            shadow *= 1.0 - 0.22 * np.exp(-below / 0.9)
+            side = 1.0 - np.exp(-corner / 5.0)
+            # cavity, dark towards the throat, lighter towards the floor and the cheeks
+            throat = np.exp(-((x0 / 13.0) ** 2) - ((v - 0.62) / 0.42) ** 2) * room
+            depth = 1.12 - 0.5 * throat
+            depth *= 0.72 + 0.28 * side
+            for i in range(3):
+                out[i] = colours[3, i] * depth * (0.55 + 0.45 * shadow)
+            # lower jaw frame
+            lx = lower_map[0] * px + lower_map[1] * py + lower_map[2]
+            ly = lower_map[3] * px + lower_map[4] * py + lower_map[5]
+            # tongue: an ellipsoid, seen along the line of sight
+            ex, ey = lower_map[6], lower_map[7]
+            ax, ay, az = tongue[3], tongue[4], tongue[5]
+            qx, qy = (lx - tongue[0] + tongue[2] * ex) / ax, (ly - tongue[1] + tongue[2] * ey) / ay
+            dx, dy, dz = az * ex / ax, az * ey / ay, 1.0
+            dd = dx * dx + dy * dy + dz * dz
+            qd = qx * dx + qy * dy
+            qq = qx * qx + qy * qy
+            disc = qd * qd - dd * (qq - 1.0)
+            edge = _step(disc, 2.0 * (0.25 + soft) / min(ax, ay) * 2.0)
+            if edge > 0.0:
+                s = (-qd + np.sqrt(max(disc, 0.0))) / dd
+                nx, ny, nz = (qx + s * dx) / ax, (qy + s * dy) / ay, s / az
+                norm = 1.0 / np.sqrt(nx * nx + ny * ny + nz * nz)
+                nx, ny, nz = nx * norm, ny * norm, nz * norm
+                tx = (qx + s * dx) * ax
+                lit = max(nx * light[0] + ny * light[1] + nz * light[2], 0.0)
+                groove = np.exp(-((tx / (1.1 + soft)) ** 2)) / (1.0 + soft)
+                far = 0.5 + 0.5 * max(nz, 0.0)
+                tone = (0.42 + 0.62 * lit) * far * (1.0 - 0.16 * groove) * (0.45 + 0.55 * shadow) * (0.45 + 0.55 * room)
+                wet = max(nx * light[0] + ny * light[1] + nz * (light[2] + 1.0), 0.0)
+                wet = (wet / np.sqrt(2.0 + 2.0 * light[2])) ** 36 * (1.0 - 0.5 * groove)
+                for i in range(3):
+                    value = colours[2, i] * tone + colours[4, i] * 0.10 * wet * room
+                    out[i] += (value - out[i]) * edge
+            # lower teeth, then upper teeth in front of them
+            cover, gum, bright, spec, z, h = _tooth(
+                lx, ly, lower_map[6], lower_map[7], lower_table[0, 8], lower_table, -1.0, soft, light
+            )
+            if cover > 0.0:
+                dim = shadow * (0.5 + 0.5 * side) * (0.5 + 0.5 * np.exp(z / 11.0)) * (0.55 + 0.45 * room)
+                dim *= 0.72 + 0.28 * (1.0 - np.exp(-above / 4.0))
+                for i in range(3):
+                    value = colours[0, i] * bright * (1.0 - gum) + colours[1, i] * gum * (0.75 + 0.3 * bright)
+                    value = value * dim + colours[4, i] * spec * 0.10 * dim * (1.0 - 0.5 * gum)
+                    out[i] += (value - out[i]) * cover
+            cover, gum, bright, spec, z, h = _tooth(
+                x0, y0, upper_map[6], upper_map[7], upper_table[0, 8], upper_table, 1.0, soft, light
+            )
+            if cover > 0.0:
+                dim = shadow * (0.55 + 0.45 * side) * (0.42 + 0.58 * np.exp(z / 12.0))
+                for i in range(3):
+                    value = colours[0, i] * bright * (1.0 - gum) + colours[1, i] * gum * (0.75 + 0.3 * bright)
+                    value = value * dim + colours[4, i] * spec * 0.13 * dim * (1.0 - 0.5 * gum)
+                    out[i] += (value - out[i]) * cover
+            # the photo's own grain, fixed to the skull
+            if grain_amount > 0.0:
+                fx, fy = x0 * grain_scale, y0 * grain_scale
+                ix, iy = int(np.floor(fx)), int(np.floor(fy))
+                wx, wy = fx - ix, fy - iy
+                j0, j1 = ix % gx, (ix + 1) % gx
+                i0, i1 = iy % gy, (iy + 1) % gy
+                noise = (grain[i0, j0] * (1 - wx) + grain[i0, j1] * wx) * (1 - wy)
+                noise += (grain[i1, j0] * (1 - wx) + grain[i1, j1] * wx) * wy
+                for i in range(3):
+                    out[i] += noise * grain_amount
+            for i in range(3):
+                value = canvas[py, px, i] + (out[i] - canvas[py, px, i]) * a
+                canvas[py, px, i] = min(max(value, 0.0), 255.0) + half
