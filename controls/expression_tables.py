@@ -88,8 +88,6 @@ SYNONYMS = {
     "lower_brows": "brow_down",
     "eyebrows_down": "brow_down",
     "puff_cheeks": "puff",
-    "cheek_puff": "puff",
-    "tongue_out": "tongue",
     "press_lips": "press",
     "nose_wrinkle": "sneer",
     "teeth": "show_teeth",
