@@ -15,11 +15,16 @@ from functools import lru_cache
 import numpy as np
 
 from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, MEAN
-from avatars.fields_anatomy import load_muscles, mirrored, muscle_field, spread_weights
+from avatars.fields_anatomy import load_muscles, mirrored, muscle_field
+from avatars.fields_skin import spread_weights, unfold
 from studio.arkit import ARKIT, INDEX, mirror
 
 UPPER_LID_SHARE = 0.93
 """How much of the opening the upper lid travels in a blink; the lower lid does the rest."""
+
+LOWER_LID_SLIDE = 0.5
+"""Share of the measured sideways (nasal) motion of the lower lid in a blink. All of it would take the lid's margins apart
+along the slit, which landmarks that pair them up would read as an open eye."""
 
 EYEBALL_RADIUS = 0.15
 JAW_ANGLE = np.radians(25.3)
@@ -30,6 +35,9 @@ LIDS = {
     "Right": (EYE_RIGHT[:8:-1], EYE_RIGHT[1:8]),  # upper margin, lower margin, in pairs
     "Left": (EYE_LEFT[:8:-1], EYE_LEFT[1:8]),
 }
+
+YIELDING = {"mouthRollLower": 0.0, "mouthRollUpper": 1.0, "mouthShrugLower": 0.25}
+"""How much of the way the upper lip gives where a shape presses lips together; others 0.5."""
 
 EASED = (
     # (shape, easing shape, how much of the first the second takes away when both are full)
@@ -55,7 +63,11 @@ def fields() -> np.ndarray:
         out[INDEX[shape]] = field
         if mirror(shape) != shape:
             out[INDEX[mirror(shape)]] = mirrored(field)
-    out = _closures(MEAN.astype(np.float64), out).astype(np.float32)
+    out = _closures(MEAN.astype(np.float64), out)
+    for shape, index in INDEX.items():  # the mean face is symmetric: take rounding out
+        other = mirrored(out[INDEX[mirror(shape)]])
+        out[index] = 0.5 * (out[index] + other) if not shape.endswith("Right") else other
+    out = out.astype(np.float32)
     out.flags.writeable = False
     return out
 
@@ -132,6 +144,12 @@ _JAW, _CLOSE = INDEX["jawOpen"], INDEX["mouthClose"]
 _BLINKS = (INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"])
 
 
+def lid_opening(points: np.ndarray, side: str) -> float:
+    """Mean height of the eye's slit, eye spans; ``side`` is "Left" or "Right"."""
+    upper, lower = LIDS[side]
+    return float(np.mean(points[upper, 1] - points[lower, 1]))
+
+
 @lru_cache(maxsize=1)
 def _mean_fields() -> np.ndarray:
     return fields()
@@ -173,15 +191,34 @@ def _ratio(neutral: np.ndarray, a: int, b: int) -> float:
 def _closures(neutral: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Makes blinks and mouthClose meet exactly on this face; the skin around follows."""
     out = table.copy()
+    for index, name in enumerate(ARKIT):
+        if not name.startswith("eye") and name != "mouthClose":
+            for _ in range(2):
+                _part_lips(neutral, out[index], YIELDING.get(name, 0.5))
+                out[index] = unfold(neutral, out[index])
     for side, (upper, lower) in LIDS.items():
+        opening = lid_opening(neutral, side) / lid_opening(MEAN, side)
+        out[INDEX[f"eyeLookDown{side}"]] *= np.clip(opening, 0.2, 1.3)
         field = out[INDEX[f"eyeBlink{side}"]]
+        field *= np.clip(opening, 0.1, 1.6)
         gap = neutral[upper] - neutral[lower]
-        _bring(field, upper, lower, -UPPER_LID_SHARE * gap, (1 - UPPER_LID_SHARE) * gap, 2)
-    field, jaw = out[_CLOSE], out[_JAW]
-    gap = neutral[LIP_UPPER] + jaw[LIP_UPPER] + field[LIP_UPPER]
-    gap -= neutral[LIP_LOWER] + jaw[LIP_LOWER] + field[LIP_LOWER]
-    _bring(field, LIP_UPPER, LIP_LOWER, field[LIP_UPPER] - 0.35 * gap, field[LIP_LOWER] + 0.65 * gap, 4)
+        slide = LOWER_LID_SLIDE * field[lower] * [1, 0, 0] + (1 - UPPER_LID_SHARE) * gap
+        _bring(field, upper, lower, slide - gap, slide, 2)
+    both = out[_JAW] + out[_CLOSE]
+    gap = neutral[LIP_UPPER] + both[LIP_UPPER] - neutral[LIP_LOWER] - both[LIP_LOWER]
+    _bring(both, LIP_UPPER, LIP_LOWER, both[LIP_UPPER] - 0.35 * gap, both[LIP_LOWER] + 0.65 * gap, 4)
+    out[_CLOSE] = unfold(neutral, both, pinned=np.concatenate([LIP_UPPER, LIP_LOWER])) - out[_JAW]
     return out
+
+
+def _part_lips(neutral: np.ndarray, field: np.ndarray, share: float) -> None:
+    """Where a shape alone takes one lip through the other, both give way, the upper by ``share``."""
+    upper, lower = neutral[LIP_UPPER, 1], neutral[LIP_LOWER, 1]
+    gap = upper + field[LIP_UPPER, 1] - lower - field[LIP_LOWER, 1]
+    push = np.zeros((len(gap), 3))
+    push[:, 1] = np.maximum(np.minimum(upper - lower, 0) - gap, 0)
+    if push.any():
+        _bring(field, LIP_UPPER, LIP_LOWER, field[LIP_UPPER] + share * push, field[LIP_LOWER] - (1 - share) * push, 4)
 
 
 def _bring(field: np.ndarray, upper: np.ndarray, lower: np.ndarray, to_upper: np.ndarray, to_lower: np.ndarray,

@@ -24,7 +24,8 @@ from importlib.resources import files
 
 import numpy as np
 
-from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, MEAN, MIRROR, TRIANGLES
+from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, MEAN, MIRROR
+from avatars.fields_skin import neighbours, rings_round
 
 JAW_HINGE = np.array([0.0, -0.30, -0.72])
 """A point of the axis (along x) about which the jaw turns, eye spans."""
@@ -75,32 +76,12 @@ def _loop_sides(points: np.ndarray, loop: np.ndarray) -> np.ndarray:
     return below * below * (3 - 2 * below)
 
 
-def _neighbours() -> list[set[int]]:
-    near: list[set[int]] = [set() for _ in range(len(MEAN))]
-    for a, b, c in TRIANGLES:
-        near[a] |= {int(b), int(c)}
-        near[b] |= {int(a), int(c)}
-        near[c] |= {int(a), int(b)}
-    return near
-
-
-def _spread(loop: np.ndarray, rings: int) -> list[list[int]]:
-    """Rings of points round a loop, the loop itself first, by steps on the mesh."""
-    near, seen, current = _neighbours(), set(map(int, loop)), set(map(int, loop))
-    out = [sorted(current)]
-    for _ in range(rings):
-        current = set().union(*(near[i] for i in current)) - seen
-        seen |= current
-        out.append(sorted(current))
-    return out
-
-
 @lru_cache(maxsize=1)
 def landmarks() -> dict[str, np.ndarray]:
     """Facts of the mesh that muscles need: for each point the unrolled place ``flat`` (468, 2), ``below mouth`` and
     ``below eye`` 0..1 and their complements, and ``lip`` 0 at the lips' outer border ... 1 at their inner edge."""
     mouth = _loop_sides(MEAN, LIPS_INNER)
-    rings = _spread(LIPS_INNER, 3)
+    rings = rings_round(LIPS_INNER, 3)
     lip = np.zeros(len(MEAN))
     for step, ring in enumerate(rings):
         lip[ring] = 1 - step / 3
@@ -108,7 +89,7 @@ def landmarks() -> dict[str, np.ndarray]:
     half = len(LIPS_OUTER) // 2
     lower = set(map(int, [*LIPS_INNER[1:half], *LIPS_OUTER[1:half]]))
     upper = set(map(int, [*LIPS_INNER[half + 1 :], *LIPS_OUTER[half + 1 :]]))
-    near = _neighbours()
+    near = neighbours()
     loose = [i for ring in rings[1:3] for i in ring]
     for _ in range(8):  # the two rings between take the side of the edge that they are connected with
         for i in loose:
@@ -190,36 +171,6 @@ def muscle_columns(muscle: Muscle) -> np.ndarray:
 def muscle_field(muscle: Muscle) -> np.ndarray:
     """Displacement (468, 3) of the mean face under one muscle at full."""
     return np.tensordot(np.asarray(muscle.pull), muscle_columns(muscle), 1)
-
-
-def spread_weights(margin: np.ndarray, other: np.ndarray, rings: int) -> np.ndarray:
-    """How much (468, M) each point follows the points of a ``margin`` (M,): they fully, those on ``rings`` of points
-    round them ever less. ``other`` is the margin across the opening: it and what is nearer to it stay."""
-    return _spread_weights(tuple(map(int, margin)), tuple(map(int, other)), rings)
-
-
-@lru_cache(maxsize=16)
-def _spread_weights(margin: tuple[int, ...], other: tuple[int, ...], rings: int) -> np.ndarray:
-    near = _neighbours()
-    step = {i: 0 for i in (*margin, *other)}
-    owner = {i: {i} for i in margin} | {i: {-1} for i in other}
-    current = set(step)
-    for distance in range(1, rings + 1):
-        reached: dict[int, set[int]] = {}
-        for i in current:
-            for j in near[i] - step.keys():
-                reached.setdefault(j, set()).update(owner[i])
-        for j, owners in reached.items():
-            step[j], owner[j] = distance, owners
-        current = set(reached)
-    column = {i: k for k, i in enumerate(margin)}
-    out = np.zeros((len(MEAN), len(margin)))
-    for i, owners in owner.items():
-        mine = [column[o] for o in owners if o >= 0]
-        if mine:
-            t = 1 - step[i] / (rings + 1)
-            out[i, mine] = t * t * (3 - 2 * t) / len(owners)
-    return out
 
 
 def load_muscles() -> dict[str, list[Muscle]]:

@@ -268,7 +268,7 @@ def fit(shape: str, target: np.ndarray, ridge: float = 2e-3) -> list[dict]:
     def solve(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         a = columns(seeds, theta, both)
         m = (a * loss_weight).reshape(len(a), -1).T
-        scale = np.sqrt((m * m).sum(0)) + 1e-9
+        scale = np.maximum(np.sqrt((m * m).sum(0)), 1e-3)  # a twin pair on the middle line has no sideways pull
         pulls = np.linalg.lstsq(
             np.concatenate([m / scale, ridge ** 0.5 * np.eye(len(a))]),
             np.concatenate([(target * loss_weight).ravel(), np.zeros(len(a))]),

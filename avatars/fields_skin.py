@@ -1,0 +1,112 @@
+"""The mesh as skin: it follows what it hangs on, and doesn't fold over itself."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from avatars.facemesh import MEAN, TRIANGLES
+
+LEAST_AREA = 0.12
+"""A triangle seen from the front keeps at least this share of its area."""
+
+FACING = 0.2
+"""Triangles whose normal has less than this towards the camera are seen edge-on: they may turn away."""
+
+
+@lru_cache(maxsize=1)
+def neighbours() -> list[set[int]]:
+    """For each point those that it shares an edge with; lips and lids of one opening share none."""
+    near: list[set[int]] = [set() for _ in range(len(MEAN))]
+    for a, b, c in TRIANGLES.tolist():
+        near[a] |= {b, c}
+        near[b] |= {a, c}
+        near[c] |= {a, b}
+    return near
+
+
+def rings_round(loop: np.ndarray, rings: int) -> list[list[int]]:
+    """Rings of points round a loop, the loop itself first, by steps on the mesh."""
+    current = set(map(int, loop))
+    seen, out = set(current), [sorted(current)]
+    for _ in range(rings):
+        current = set().union(*(neighbours()[i] for i in current)) - seen
+        seen |= current
+        out.append(sorted(current))
+    return out
+
+
+def spread_weights(margin: np.ndarray, other: np.ndarray, rings: int) -> np.ndarray:
+    """How much (468, M) each point follows the points of a ``margin`` (M,): they fully, those on ``rings`` of points
+    round them ever less. ``other`` is the margin across the opening: it and what is nearer to it stay."""
+    return _spread_weights(tuple(map(int, margin)), tuple(map(int, other)), rings)
+
+
+@lru_cache(maxsize=16)
+def _spread_weights(margin: tuple[int, ...], other: tuple[int, ...], rings: int) -> np.ndarray:
+    step = {i: 0 for i in (*margin, *other)}
+    owner = {i: {i} for i in margin} | {i: {-1} for i in other}
+    current = set(step)
+    for distance in range(1, rings + 1):
+        reached: dict[int, set[int]] = {}
+        for i in current:
+            for j in neighbours()[i] - step.keys():
+                reached.setdefault(j, set()).update(owner[i])
+        for j, owners in reached.items():
+            step[j], owner[j] = distance, owners
+        current = set(reached)
+    column = {i: k for k, i in enumerate(margin)}
+    out = np.zeros((len(MEAN), len(margin)))
+    for i, owners in owner.items():
+        mine = [column[o] for o in owners if o >= 0]
+        if mine:
+            t = 1 - step[i] / (rings + 1)
+            out[i, mine] = t * t * (3 - 2 * t) / len(owners)
+    return out
+
+
+def frontal_areas(points: np.ndarray) -> np.ndarray:
+    """Signed areas (852,) of the triangles as seen from the front; negative ones face away."""
+    a, b, c = (points[TRIANGLES[:, k], :2] for k in range(3))
+    return 0.5 * ((b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0]))
+
+
+def facing(points: np.ndarray) -> np.ndarray:
+    """Which triangles (852,) look towards the camera, not edge-on."""
+    a, b, c = (points[TRIANGLES[:, k]] for k in range(3))
+    normal = np.cross(b - a, c - a)
+    return normal[:, 2] > FACING * np.linalg.norm(normal, axis=1)
+
+
+def unfold(neutral: np.ndarray, field: np.ndarray, pinned: np.ndarray | None = None, rounds: int = 200) -> np.ndarray:
+    """The displacement field (468, 3) changed as little as keeps ``neutral``'s skin from folding.
+
+    Triangles that the field turns over or shrinks to almost nothing push their corners apart in the picture plane
+    (position based dynamics, Mueller et al. 2007, with area constraints) until none is left or ``rounds`` are over.
+    ``pinned`` points keep their motion. A field that folds nothing comes back as it was.
+    """
+    least = np.where(facing(neutral), LEAST_AREA * frontal_areas(neutral), -np.inf)
+    free = np.ones(len(neutral))
+    if pinned is not None:
+        free[pinned] = 0.0
+    start = neutral + field
+    points = start.copy()
+    for _ in range(rounds):
+        lacking = least - frontal_areas(points)
+        folded = np.flatnonzero(lacking > 0)
+        if not len(folded):
+            break
+        corners = TRIANGLES[folded]
+        opposite = points[np.roll(corners, 1, 1), :2] - points[np.roll(corners, -1, 1), :2]
+        gradient = 0.5 * np.stack([-opposite[..., 1], opposite[..., 0]], -1)  # (F, 3, 2)
+        give = free[corners][..., None]
+        size = (give * gradient**2).sum((1, 2)) + 1e-6
+        # a little too far, so that it ends; at most a small step, as the gradient turns with the triangle
+        step = (1.1 * lacking[folded] + 1e-7)[:, None, None] * gradient * give / size[:, None, None]
+        step *= np.minimum(1, 0.01 / (np.abs(step).max((1, 2), keepdims=True) + 1e-12))
+        total, count = np.zeros((len(points), 2)), np.zeros(len(points))
+        np.add.at(total, corners, step)
+        np.add.at(count, corners, 1)
+        points[:, :2] += total / np.maximum(count, 1)[:, None]
+    return field + (points - start)
