@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
     from pipelines import TalkingPortraitPipeline
     from pipelines.output import check_output
 
-    check_output(args.output, "animate")
+    check_output(args.output, "video")
     progress = reporter(args)
     take = TalkingPortraitPipeline()(portrait, **options, progress=progress)
     saved = take.save(args.output, progress=progress)

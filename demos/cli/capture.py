@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     from pipelines import CapturePipeline
     from pipelines.output import check_output
 
-    check_output(args.output, "capture")
+    check_output(args.output, "motion")
     progress = reporter(args)
     take = CapturePipeline()(
         args.source, fps=args.fps, face=args.face, blink=args.blink, gaze_motion=args.gaze_motion,

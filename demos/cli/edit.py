@@ -53,12 +53,12 @@ def run(args: argparse.Namespace) -> None:
     options = dict(**expression(args), gaze=args.gaze, yaw=args.yaw, pitch=args.pitch, roll=args.roll,
                    neutralize=args.neutralize, face=args.face)
     from pipelines import ExpressionEditPipeline
-    from pipelines.output import check_output
+    from pipelines.output import check_output, is_video
 
     if args.output:
-        check_output(args.output, "edit")
+        check_output(args.output, "video" if is_video(source) else "picture")
     if args.sheet:
-        check_output(args.sheet, "sheet")
+        check_output(args.sheet, "picture")
     pipe, progress = ExpressionEditPipeline(), reporter(args)
     if args.sheet:
         say(args, str(pipe.sheet(source, **options, progress=progress).save(args.sheet)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Collection, Sequence
 from fractions import Fraction
@@ -47,20 +48,23 @@ def _example(option: str) -> str:
     return {"--set": "smile=0.5 browInnerUp=0.3", "--au": "AU12=0.8 AU6=0.5"}.get(option, "joy=0.6")
 
 
-def pairs(words: Sequence[str] | None, option: str) -> dict[str, float]:
-    """{name: value} of NAME=VALUE words; a name given twice is an error."""
-    out: dict[str, float] = {}
+def pairs(words: Sequence[str] | None, option: str) -> dict[str, Any]:
+    """{name: value} of NAME=VALUE words; a name given twice is an error. Action units take A to E as well."""
+    out: dict[str, Any] = {}
     for word in words or ():
         name, _, text = word.partition("=")
         name = name.strip()
+        value: float | str
         try:
             value = float(text)
         except ValueError:
-            raise UsageError(f"{option} {word}: {text!r} is not a number; write {option} {_example(option)}") from None
-        if value != value or not name:
+            if option != "--au" or not re.fullmatch(r"\s*[A-Ea-e]\s*", text):
+                raise UsageError(f"{option} {word}: {text!r} is not a number; write {option} {_example(option)}") from None
+            value = text
+        if not name or isinstance(value, float) and math.isnan(value):
             raise UsageError(f"{option} {word}: write {option} {_example(option)}")
         if name in out:
-            raise UsageError(f"{option} sets {name} twice ({out[name]:g} and {value:g}); give it once")
+            raise UsageError(f"{option} sets {name} twice ({out[name]} and {value}); give it once")
         out[name] = value
     return out
 
@@ -129,7 +133,7 @@ def add_common(verb: argparse.ArgumentParser) -> None:
     group.add_argument("--debug", action="store_true", help="show where an error came from")
 
 
-def expression(args: argparse.Namespace) -> dict[str, dict[str, float] | None]:
+def expression(args: argparse.Namespace) -> dict[str, dict[str, Any] | None]:
     """The pipelines' `shapes`, `aus` and `emotion` of parsed options."""
     return {
         "shapes": pairs(args.set, "--set") or None,

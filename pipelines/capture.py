@@ -1,0 +1,147 @@
+"""The motion of a video or of speech, for other programs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from pipelines.drive import by_sound, life, open_sound
+from pipelines.output import check_output, is_video
+from pipelines.streams import prefetch
+from pipelines.take import Saved, watched
+from studio.errors import NoFaceError, UsageError
+from studio.motion import FaceMotion
+
+SPEECH_FPS = Fraction(60)
+"""Frames per second of motion made from sound."""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Motion that is read from its source as it is asked for.
+
+    fps     exact frames per second.
+    total   number of frames where it is known beforehand.
+    """
+
+    fps: Fraction
+    total: int | None
+    move: Callable[[], Iterator[FaceMotion]] = field(repr=False)
+    seen: bool = True
+    source: str = ""
+    progress: Callable[..., None] | None = field(default=None, repr=False)
+    cancel: threading.Event | None = field(default=None, repr=False)
+
+    @property
+    def stream(self) -> Iterator[FaceMotion]:
+        """The motion in consecutive blocks of about a second or less."""
+        return self.move()
+
+    @property
+    def motion(self) -> FaceMotion:
+        """The whole motion."""
+        from studio.motion import join
+
+        return join(self.move())
+
+    def save(self, path: str | os.PathLike[str], *, progress: Callable[..., None] | None = None,
+             cancel: threading.Event | None = None) -> Saved:
+        """Write .csv (Live Link Face), .npz or .json; nothing is left at `path` on an error.
+
+        Raises `NoFaceError` when no frame of a video shows a face.
+        """
+        target = check_output(path, "motion")
+        from studio.motion_io import save_motion
+
+        began, frames, lost = time.monotonic(), 0, 0
+
+        def counted() -> Iterator[FaceMotion]:
+            nonlocal frames, lost
+            for block in watched(prefetch(self.move()), cancel, self.cancel):
+                frames += len(block)
+                lost += int((block.confidence <= 0).sum())
+                yield block
+            if self.seen and frames and lost == frames:
+                raise NoFaceError(f"{self.source}: no face in {frames} frames. Crop closer to the face.")
+
+        save_motion(target, counted())
+        note = f"no face in {lost} of them" if lost else ("a face in all of them" if self.seen else "")
+        return Saved(target, frames, self.fps, None, time.monotonic() - began, note)
+
+
+class CapturePipeline:
+    """A video or speech becomes motion.
+
+        CapturePipeline()("talk.mp4").save("take.csv")
+
+    driver  turns sound into motion (default `controls.speech.SpeechDriver`).
+    """
+
+    def __init__(self, driver: Any = None) -> None:
+        self._driver = driver
+
+    @property
+    def driver(self) -> Any:
+        """Turns sound into motion."""
+        if self._driver is None:
+            from controls.speech import SpeechDriver
+
+            self._driver = SpeechDriver()
+        return self._driver
+
+    def __call__(
+        self,
+        source: Any,
+        *,
+        fps: Fraction | int | str | None = None,
+        face: int | str = 0,
+        blink: float = 0.0,
+        gaze_motion: float = 0.0,
+        head_motion: float = 0.0,
+        seed: int = 0,
+        progress: Callable[..., None] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Capture:
+        """Capture.
+
+        source  path of a video (its face is tracked) or of a sound, or `studio.media.Audio`.
+        fps     default: the video's own, 60 for sound.
+        face    of a video, 0 is the largest.
+        blink, gaze_motion, head_motion  0..1: life added to what is made from sound.
+
+        Raises `UsageError` and `MediaError` before any work.
+        """
+        if face == "all":
+            raise UsageError("a capture holds one face; give its number")
+        for name, value in (("blink", blink), ("gaze_motion", gaze_motion), ("head_motion", head_motion)):
+            if not 0 <= value <= 1:
+                raise UsageError(f"{name}={value:g} is out of range; give a number from 0 to 1")
+        rate = None if fps is None else Fraction(fps)
+        if is_video(source):
+            return self._video(Path(source), rate, int(face), progress, cancel)
+        drive = by_sound(open_sound(source), self.driver, rate or SPEECH_FPS)
+
+        def move() -> Iterator[FaceMotion]:
+            stream = drive.stream()
+            for layer in life(blink, gaze_motion, head_motion, seed):
+                stream = layer(stream)
+            return stream
+
+        return Capture(drive.fps, drive.total, move, False, str(source), progress, cancel)
+
+    def _video(self, path: Path, fps: Fraction | None, face: int, progress: Any, cancel: threading.Event | None) -> Capture:
+        from controls.performance import PerformanceDriver
+        from studio.media import Clip
+
+        clip = Clip.open(path)
+        rate = fps or clip.fps
+        driver = PerformanceDriver(path, head="absolute", residual="off", fps=rate, face=face)
+        total = None if clip.duration is None else ceil(clip.duration * rate)
+        return Capture(rate, total, driver.stream, True, str(path), progress, cancel)

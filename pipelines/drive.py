@@ -1,0 +1,114 @@
+"""Drive: sound, a performance or a recorded motion becomes one stream of motion; layers add to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.portrait import Portrait
+from studio.errors import MediaError, UsageError
+from studio.motion import FaceMotion
+
+if TYPE_CHECKING:
+    from studio.media import Audio
+
+Layer = Callable[[Iterable[FaceMotion]], Iterator[FaceMotion]]
+"""A layer adds something of its own (blinks, glances, nods) to a stream of motion."""
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What moves the face, before layers.
+
+    total   number of frames where it is known beforehand.
+    audio   the sound that goes along, or None.
+    stream  makes the motion, from the beginning each time.
+    """
+
+    fps: Fraction
+    total: int | None
+    audio: Audio | None
+    stream: Callable[[], Iterator[FaceMotion]]
+    note: str = ""
+
+
+def open_sound(source: Any) -> Audio | None:
+    """`Audio` of a path or of an `Audio`; None stays None."""
+    if source is None:
+        return None
+    if isinstance(source, (str, os.PathLike)):
+        from studio.media import Audio
+
+        return Audio.open(Path(source))
+    if hasattr(source, "blocks"):
+        return source
+    raise UsageError(f"audio is a path or a studio.media.Audio, not {type(source).__name__}")
+
+
+def by_sound(audio: Audio, driver: Any, fps: Fraction) -> Drive:
+    """Speech drives: lips from its sound, in time with it."""
+    total = None if audio.duration is None else ceil(audio.duration * fps)
+    return Drive(fps, total, audio, lambda: driver.stream(audio, fps))
+
+
+def by_motion(source: FaceMotion | str | os.PathLike[str], audio: Audio | None, fps: Fraction | None,
+              intensity: float, head: str) -> Drive:
+    """A recorded motion drives."""
+    if not isinstance(source, FaceMotion):
+        from studio.motion_io import load_motion
+
+        source = load_motion(Path(source))
+    if not len(source):
+        raise MediaError("the recorded motion has no frames")
+    motion = source.with_fps(fps) if fps is not None and fps != source.fps else source
+    start = motion.head[0] if head == "relative" else 0.0
+    motion = replace(
+        motion, start=0, residual=None,
+        weights=motion.weights * np.float32(intensity),
+        head=np.zeros_like(motion.head) if head == "off" else motion.head - start,
+    )
+
+    def stream() -> Iterator[FaceMotion]:
+        from studio.motion import blocks
+
+        return blocks(motion)
+
+    return Drive(motion.fps, len(motion), audio, stream)
+
+
+def by_video(path: str | os.PathLike[str], audio: Audio | None, fps: Fraction | None, portrait: Portrait, *,
+             intensity: float, head: str, reference: str, residual: str) -> Drive:
+    """A performance drives; its own sound goes along unless `audio` is given."""
+    from controls.performance import PerformanceDriver
+    from studio.media import Clip
+
+    clip = Clip.open(Path(path))
+    if audio is None and clip.has_audio:
+        audio = open_sound(path)
+    driver = PerformanceDriver(path, portrait=portrait.faces[0], intensity=intensity, head=head, reference=reference, residual=residual, fps=fps)
+    rate = Fraction(fps or clip.fps)
+    total = None if clip.duration is None else ceil(clip.duration * rate)
+    return Drive(rate, total, audio, driver.stream)
+
+
+def life(blink: float, gaze_motion: float, head_motion: float, seed: int) -> list[Layer]:
+    """Blinks, glances and nods, each with its amount 0..1; those at 0 are left out."""
+    from controls.life import Blinks, Gaze, HeadMotion
+
+    wanted = ((Blinks, blink), (Gaze, gaze_motion), (HeadMotion, head_motion))
+    return [make(amount=amount, seed=seed) for make, amount in wanted if amount > 0]
+
+
+def added(stream: Iterable[FaceMotion], weights: np.ndarray) -> Iterator[FaceMotion]:
+    """The stream with weights (52,) added to each frame; a shape that is full already gets no fuller."""
+    for block in stream:
+        whole = block.weights + weights
+        limit = np.maximum(np.maximum(block.weights, weights), 1.0)
+        yield replace(block, weights=np.minimum(whole, limit))

@@ -1,0 +1,221 @@
+"""Another expression, gaze or head pose: in a picture, or frame by frame in a video."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.output import is_video
+from pipelines.portrait import Portrait, read_portrait
+from pipelines.scene import Scene
+from pipelines.take import Still, Take
+from studio.errors import UsageError
+from studio.motion import FaceMotion
+from studio.observation import Observation
+
+if TYPE_CHECKING:
+    from controls.tracker import FaceTracker
+
+LOOKS = {"left": (-20.0, 0.0), "right": (20.0, 0.0), "up": (0.0, -15.0), "down": (0.0, 15.0)}
+"""Degrees (yaw, pitch) of the words for gaze; sides are the picture's."""
+
+GAZE_LIMIT = (35.0, 28.0)
+"""Degrees of yaw and pitch that eyes turn at most."""
+
+HEAD_LIMIT = 45.0
+"""Degrees that a head is turned at most; beyond about 25 the hidden side of the face is a guess."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """An edit as numbers: what is added to a face's own state.
+
+    weights     (52,) float32 ARKit, gaze left out.
+    head        (6,) float32: yaw, pitch, roll in radians, and translation 0.
+    gaze        radians (yaw, pitch) to turn the eyes by, or "camera".
+    neutralize  0..1: how much of the face's own expression to take out first.
+    """
+
+    weights: np.ndarray
+    head: np.ndarray
+    gaze: tuple[float, float] | str = (0.0, 0.0)
+    neutralize: float = 0.0
+
+    @property
+    def nothing(self) -> bool:
+        """Whether every slider is at zero."""
+        return not (self.weights.any() or self.head.any() or self.neutralize or self.gaze == "camera" or any(self.gaze))
+
+    def of(self, face: Observation, expression: np.ndarray) -> np.ndarray:
+        """(52,) float32: the change for one face.
+
+        expression  (52,) the face's own, as fitted; `neutralize` takes it out.
+        """
+        weights = self.weights - np.float32(self.neutralize) * expression
+        gaze = self.gaze
+        if isinstance(gaze, str):
+            own = FaceMotion(face.weights[None] if face.weights is not None else expression[None], Fraction(1)).gaze[0].mean(0)
+            aim = -(face.head[:2] + self.head[:2])  # against the turn of the head, so that it meets the camera
+            limit = np.radians(GAZE_LIMIT)
+            gaze = tuple(np.clip(aim - own, -limit, limit))
+        if any(gaze):
+            weights = weights + FaceMotion(np.zeros((1, len(weights))), Fraction(1)).with_gaze(np.array(gaze)).weights[0]
+        return weights.astype(np.float32)
+
+
+def read_change(*, shapes: Mapping[str, float] | None = None, aus: Mapping[str, float | str] | None = None,
+                emotion: Mapping[str, float] | None = None, gaze: Any = None, yaw: float = 0.0, pitch: float = 0.0,
+                roll: float = 0.0, neutralize: float = 0.0, speaking: bool = False) -> Change:
+    """The edit that settings ask for; `UsageError` for unknown names and values out of range.
+
+    gaze  (yaw, pitch) in degrees, "YAW,PITCH", or left, right, up, down, camera.
+    yaw, pitch, roll  degrees; neutralize 0..1. See `controls.expressions` for the others.
+    """
+    from controls.expressions import expression
+
+    weights = expression(shapes=shapes, aus=aus, emotion=emotion, speaking=speaking)
+    for name, value in (("yaw", yaw), ("pitch", pitch), ("roll", roll)):
+        if not -HEAD_LIMIT <= value <= HEAD_LIMIT:
+            raise UsageError(f"{name}={value:g} is out of range; give degrees from -{HEAD_LIMIT:g} to {HEAD_LIMIT:g}")
+    if not 0 <= neutralize <= 1:
+        raise UsageError(f"neutralize={neutralize:g} is out of range; give a number from 0 to 1")
+    if gaze is not None and any(name.startswith("eyeLook") for name in shapes or {}):
+        raise UsageError("two sources of gaze: gaze and the eyeLook shapes; give one")
+    head = np.zeros(6, np.float32)
+    head[:3] = np.radians([yaw, pitch, roll])
+    return Change(weights, head, read_gaze(gaze), float(neutralize))
+
+
+def read_gaze(gaze: Any) -> tuple[float, float] | str:
+    """Radians (yaw, pitch), or "camera"."""
+    if gaze is None:
+        return 0.0, 0.0
+    if isinstance(gaze, str):
+        word = gaze.strip().lower()
+        if word == "camera":
+            return word
+        if word in LOOKS:
+            gaze = LOOKS[word]
+        else:
+            try:
+                gaze = tuple(float(part) for part in word.split(","))
+            except ValueError:
+                raise UsageError(f"gaze {gaze!r}: write YAW,PITCH in degrees, or {', '.join(LOOKS)} or camera") from None
+    if len(gaze) != 2:
+        raise UsageError(f"gaze {gaze!r}: two angles are needed, YAW,PITCH in degrees")
+    for name, value, limit in zip(("yaw", "pitch"), gaze, GAZE_LIMIT):
+        if not -limit <= value <= limit:
+            raise UsageError(f"gaze {name} {value:g} is out of range; eyes turn from -{limit:g} to {limit:g} degrees")
+    return float(np.radians(gaze[0])), float(np.radians(gaze[1]))
+
+
+class ExpressionEditPipeline:
+    """Sliders for a face in a picture or a video.
+
+        edited = ExpressionEditPipeline()("portrait.jpg", shapes={"smile": 0.8}, yaw=10)
+        edited.save("out.png")
+
+    tracker  finds faces (default `controls.tracker.FaceTracker`).
+    avatar   makes an avatar of a picture and an observation (default `avatars.photo.PhotoAvatar`).
+    """
+
+    def __init__(self, tracker: FaceTracker | None = None, avatar: Callable[..., Any] | None = None) -> None:
+        self._tracker, self._avatar = tracker, avatar
+
+    @property
+    def tracker(self) -> FaceTracker:
+        """Finds the faces of pictures."""
+        if self._tracker is None:
+            from pipelines.portrait import default_tracker
+
+            self._tracker = default_tracker()
+        return self._tracker
+
+    @property
+    def avatar(self) -> Callable[..., Any]:
+        """Makes what the edit moves."""
+        if self._avatar is None:
+            from avatars.photo import PhotoAvatar
+
+            self._avatar = PhotoAvatar
+        return self._avatar
+
+    def __call__(
+        self,
+        source: Any,
+        *,
+        shapes: Mapping[str, float] | None = None,
+        aus: Mapping[str, float | str] | None = None,
+        emotion: Mapping[str, float] | None = None,
+        gaze: Any = None,
+        yaw: float = 0.0,
+        pitch: float = 0.0,
+        roll: float = 0.0,
+        neutralize: float = 0.0,
+        face: int | str = 0,
+        progress: Callable[..., None] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Still | Take:
+        """Edit a picture (gives a `Still`) or a video (gives a `Take`, whose frames are made as they are read).
+
+        source      path, (H, W, 3 or 4) uint8 array or PIL image; a path of a video edits the video, each
+                    change relative to the expression that the face has at that moment.
+        shapes, aus, emotion   see `controls.expressions`.
+        gaze        (yaw, pitch) in degrees, or "left", "right", "up", "down" (sides of the picture), "camera".
+        yaw, pitch, roll       degrees to turn the head by: to the picture's right, down, clockwise.
+        neutralize  0..1: take the present expression out first.
+        face        0 is the largest, or "all".
+
+        With all sliders at zero the picture is returned as it was, to the last bit.
+        Raises `UsageError`, `MediaError`, `NoFaceError`.
+        """
+        video = is_video(source)
+        change = read_change(shapes=shapes, aus=aus, emotion=emotion, gaze=gaze, yaw=yaw, pitch=pitch, roll=roll,
+                             neutralize=neutralize, speaking=video)
+        if video:
+            from pipelines.edit_video import edit_video
+
+            return edit_video(source, change, self.avatar, face, cancel)
+        began = time.monotonic()
+        portrait = read_portrait(source, self.tracker, face=face)
+        if change.nothing:
+            return Still(portrait.rgb, portrait.alpha, portrait.faces, time.monotonic() - began)
+        image, alpha = self.render(portrait, Scene(portrait, self.avatar), change)
+        return Still(image, alpha, portrait.faces, time.monotonic() - began)
+
+    def render(self, portrait: Portrait, scene: Scene, change: Change) -> tuple[np.ndarray, np.ndarray | None]:
+        """rgb (H, W, 3) and alpha (H, W) or None of the portrait under a change."""
+        weights = [change.of(f, a.expression) for f, a in zip(portrait.faces, scene.avatars)]
+        heads = [change.head] * len(weights)
+        image = scene.frame(weights, heads)
+        if portrait.alpha is None:
+            return image, None
+        # What is seen through the portrait shows in the difference of two backgrounds.
+        dark = replace(portrait, rgb=portrait.over(0), alpha=None)
+        under = Scene(dark, self.avatar).frame(weights, heads)
+        return _uncover(portrait, image, under)
+
+    def sheet(self, source: Any, *, progress: Callable[..., None] | None = None, face: int | str = 0, **settings: Any) -> Still:
+        """A grid of expressions and strengths as one picture; see `pipelines.sheet`."""
+        from pipelines.sheet import expression_sheet
+
+        if is_video(source):
+            raise UsageError(f"{source}: a sheet is made of a picture, not of a video")
+        return expression_sheet(self, source, face=face, progress=progress, **settings)
+
+
+def _uncover(portrait: Portrait, white: np.ndarray, black: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """rgb and alpha of a picture that was rendered over white and over black."""
+    clear = np.clip(white.astype(np.int16) - black, 0, 255).mean(2)
+    alpha = np.rint(255 - clear).astype(np.uint8)
+    solid = np.maximum(alpha, 1)[..., None].astype(np.float32)
+    rgb = np.clip(np.rint(black * (255 / solid)), 0, 255).astype(np.uint8)
+    same = (white == portrait.over(255)).all(2)  # untouched: the file's own values
+    rgb[same], alpha[same] = portrait.rgb[same], portrait.alpha[same]
+    return rgb, alpha

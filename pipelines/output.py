@@ -1,0 +1,79 @@
+"""What can be written where: checked before any work starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from studio.errors import OutputError, UsageError
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+VIDEOS = (".mp4", ".mov", ".webm", ".gif")
+MOTIONS = (".csv", ".npz", ".json")
+
+ENOUGH = 8 << 20
+"""Bytes that must be free before we begin."""
+
+_KINDS = {
+    "picture": (PICTURES, "a picture"),
+    "video": (VIDEOS, "a video"),
+    "motion": (MOTIONS, "a motion"),
+}
+
+
+def is_video(source: Any) -> bool:
+    """Whether a source (a path, or anything else) is to be read as a video and not as a picture."""
+    if not isinstance(source, (str, os.PathLike)):
+        return False
+    path = Path(source)
+    ending = path.suffix.lower()
+    if ending == ".gif":
+        from PIL import Image
+
+        try:
+            with Image.open(path) as image:
+                return getattr(image, "n_frames", 1) > 1
+        except OSError:  # not a GIF, or not there: the reader of pictures says so better
+            return False
+    return ending in {".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp", ".ogv"}
+
+
+def is_sequence(path: str | os.PathLike[str]) -> bool:
+    """Whether an output means a folder of pictures: `name/`, an existing folder, or `name_%05d.png`."""
+    text = os.fspath(path)
+    return text.endswith(("/", os.sep)) or "%" in Path(text).name or Path(text).is_dir()
+
+
+def check_output(path: str | os.PathLike[str], kind: str) -> Path:
+    """Raise if `path` can't become a "picture", "video" or "motion".
+
+    `UsageError` for an ending that we don't write, `OutputError` for a folder that is missing or read-only
+    and for a full disk.
+    """
+    endings, words = _KINDS[kind]
+    target = Path(path)
+    sequence = kind == "video" and is_sequence(path)
+    if kind != "video" and target.is_dir():
+        raise OutputError(f"{path} is a folder; name a file in it, such as {target / ('out' + endings[0])}")
+    if sequence:
+        if "%" in target.name and target.suffix.lower() not in PICTURES:
+            raise UsageError(f"{path}: a pattern names pictures, such as frame_%05d.png")
+    elif target.suffix.lower() not in endings:
+        shown = f"{target.suffix!r} is not among the endings for {words}" if target.suffix else f"{words} needs an ending"
+        more = ", or a folder (name/) or pattern (name_%05d.png) of pictures" if kind == "video" else ""
+        raise UsageError(f"{path}: {shown}: {' '.join(endings)}{more}")
+    folder = target if sequence and target.is_dir() else target.parent
+    if not folder.exists():
+        raise OutputError(f"{path}: the folder {folder} does not exist; make it first")
+    if not folder.is_dir():
+        raise OutputError(f"{path}: {folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: no permission to write into {folder}")
+    if target.is_file() and not os.access(target, os.W_OK):
+        raise OutputError(f"{path} is there already and write-protected")
+    free = shutil.disk_usage(folder).free
+    if free < ENOUGH:
+        raise OutputError(f"{path}: the disk of {folder} is full ({free >> 20} MB left)")
+    return target

@@ -1,0 +1,69 @@
+"""Render: one picture in which one or several faces move, each by its own motion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipelines.portrait import Box, Portrait, cropped
+from studio.motion import FaceMotion
+from studio.observation import Observation
+
+
+class Scene:
+    """The avatars of the chosen faces, made once, and the picture that they are part of.
+
+    portrait    what was observed.
+    avatar      makes an avatar: called as `PhotoAvatar(image, observation, alpha=...)`.
+    """
+
+    def __init__(self, portrait: Portrait, avatar: Callable[..., Any]) -> None:
+        self.portrait = portrait
+        self.boxes: list[Box] = portrait.regions()
+        self.whole = len(self.boxes) == 1 and self.boxes[0] == (0, 0, *portrait.size)
+        self.avatars = [self._make(avatar, face, box) for face, box in zip(portrait.faces, self.boxes)]
+        self.feathers = [] if self.whole else [_feather(box, portrait.size) for box in self.boxes]
+
+    def _make(self, avatar: Callable[..., Any], face: Observation, box: Box) -> Any:
+        picture = self.portrait.over()
+        alpha = self.portrait.alpha
+        if self.whole:
+            return avatar(picture, face, alpha=alpha)
+        part = np.s_[box[1]:box[3], box[0]:box[2]]
+        return avatar(np.ascontiguousarray(picture[part]), cropped(face, box), alpha=None if alpha is None else alpha[part])
+
+    def frame(self, weights: Sequence[np.ndarray], heads: Sequence[np.ndarray]) -> np.ndarray:
+        """(H, W, 3) uint8: the picture under one change of expression (52,) and head (6,) for each face."""
+        return self._paste([a.render_frame(w, h) for a, w, h in zip(self.avatars, weights, heads)])
+
+    def frames(self, streams: Sequence[Iterable[FaceMotion]], neutralize: float = 0.0) -> Iterator[np.ndarray]:
+        """Pictures (H, W, 3) uint8, one for each frame of the faces' motion streams, which keep step."""
+        made = [avatar.render(stream, neutralize=neutralize) for avatar, stream in zip(self.avatars, streams)]
+        for parts in zip(*made):
+            yield self._paste(list(parts))
+
+    def _paste(self, parts: list[np.ndarray]) -> np.ndarray:
+        if self.whole:
+            return parts[0]
+        out = self.portrait.over().copy()
+        for part, (x0, y0, x1, y1), feather in zip(parts, self.boxes, self.feathers):
+            under = out[y0:y1, x0:x1]
+            mixed = under + (part.astype(np.int16) - under) * feather
+            out[y0:y1, x0:x1] = np.rint(mixed).astype(np.uint8)
+        return out
+
+
+def _feather(box: Box, size: tuple[int, int]) -> np.ndarray:
+    """(h, w, 1) float32: 1 inside, falling to 0 over a few pixels at edges that are not the picture's."""
+    x0, y0, x1, y1 = box
+    sides = []
+    for low, high, whole in ((x0, x1, size[0]), (y0, y1, size[1])):
+        length = high - low
+        ramp = max(1.0, 0.04 * length)
+        place = np.arange(length) + 0.5
+        rise = np.ones(length) if low <= 0 else np.clip(place / ramp, 0, 1)
+        fall = np.ones(length) if high >= whole else np.clip((length - place) / ramp, 0, 1)
+        sides.append(rise * fall)
+    return (sides[1][:, None] * sides[0])[..., None].astype(np.float32)

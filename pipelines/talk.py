@@ -1,0 +1,167 @@
+"""A portrait talks, or repeats a performance."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.drive import Layer, added, by_motion, by_sound, by_video, life, open_sound
+from pipelines.portrait import read_portrait
+from pipelines.scene import Scene
+from pipelines.streams import prefetch
+from pipelines.take import Take
+from studio.errors import UsageError
+from studio.motion import FaceMotion
+
+if TYPE_CHECKING:
+    from controls.tracker import FaceTracker
+
+AUDIO_FPS = Fraction(25)
+"""Frames per second where only sound drives."""
+
+
+class TalkingPortraitPipeline:
+    """A portrait and speech (or a performance) become a talking video.
+
+        take = TalkingPortraitPipeline()("portrait.jpg", audio="speech.wav", emotion={"joy": 0.4})
+        take.save("talking.mp4"); take.motion.save("take.csv")
+
+    tracker   finds faces (default `controls.tracker.FaceTracker`).
+    driver    turns sound into motion (default `controls.speech.SpeechDriver`): `.stream(audio, fps)`.
+    layers    called as `layer(stream) -> stream`; None means blinks, glances and nods as the call asks for.
+    avatar    makes an avatar of a picture and an observation (default `avatars.photo.PhotoAvatar`).
+    """
+
+    def __init__(self, tracker: FaceTracker | None = None, driver: Any = None, layers: Sequence[Layer] | None = None,
+                 avatar: Callable[..., Any] | None = None) -> None:
+        self._tracker, self._driver, self.layers, self._avatar = tracker, driver, layers, avatar
+
+    @property
+    def driver(self) -> Any:
+        """Turns sound into motion."""
+        if self._driver is None:
+            from controls.speech import SpeechDriver
+
+            self._driver = SpeechDriver()
+        return self._driver
+
+    @property
+    def avatar(self) -> Callable[..., Any]:
+        """Makes what the motion moves."""
+        if self._avatar is None:
+            from avatars.photo import PhotoAvatar
+
+            self._avatar = PhotoAvatar
+        return self._avatar
+
+    @property
+    def tracker(self) -> FaceTracker:
+        """Finds the faces of portraits."""
+        if self._tracker is None:
+            from pipelines.portrait import default_tracker
+
+            self._tracker = default_tracker()
+        return self._tracker
+
+    def __call__(
+        self,
+        portrait: Any,
+        *,
+        audio: Any = None,
+        driver: str | os.PathLike[str] | None = None,
+        motion: FaceMotion | str | os.PathLike[str] | None = None,
+        emotion: Mapping[str, float] | None = None,
+        shapes: Mapping[str, float] | None = None,
+        aus: Mapping[str, float | str] | None = None,
+        blink: float | None = None,
+        gaze_motion: float | None = None,
+        head_motion: float | None = None,
+        neutralize: float | None = None,
+        intensity: float = 1.0,
+        driver_head: str = "relative",
+        reference: str = "match",
+        residual: str = "auto",
+        fps: Fraction | int | str | None = None,
+        size: int | tuple[int, int] | None = None,
+        face: int | str = 0,
+        seed: int = 0,
+        progress: Callable[..., None] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Take:
+        """Animate a portrait.
+
+        portrait      path, (H, W, 3 or 4) uint8 array, or PIL image.
+        audio         speech: a path (a video's sound works too) or `studio.media.Audio`.
+        driver        a performance video to copy. With `audio` as well, the motion is the driver's and
+                      the sound is `audio`.
+        motion        a recorded motion instead: `FaceMotion`, or a .csv, .npz or .json.
+        emotion, shapes, aus   added to the motion; see `controls.expressions`.
+        blink, gaze_motion, head_motion   0..1, default 1 where sound drives and 0 where a performance does.
+        neutralize    0..1: how much of the portrait's own expression to take out first (default 0; where
+                      sound drives, the mouth is always taken to rest).
+        intensity     0..2: how strongly a performance is copied.
+        driver_head   "relative", "absolute" or "off".
+        reference     "match", "first" or "frontal": the driver's frame that stands for the portrait.
+        residual      "auto", "on" or "off": copy also what the 52 shapes miss.
+        fps           default 25 for sound, else the performance's own.
+        size          long side, or (width, height).
+        face          0 is the largest, or "all".
+        seed          of blinks, glances and nods.
+
+        Raises `UsageError`, `MediaError`, `NoFaceError` before any frame is made.
+        """
+        from controls.expressions import expression
+
+        for name, value, high in (("blink", blink, 1), ("gaze_motion", gaze_motion, 1), ("head_motion", head_motion, 1),
+                                  ("neutralize", neutralize, 1), ("intensity", intensity, 2)):
+            if value is not None and not 0 <= value <= high:
+                raise UsageError(f"{name}={value:g} is out of range; give a number from 0 to {high}")
+        if driver is not None and motion is not None:
+            raise UsageError("two sources of motion: driver and motion; give one")
+        speaks = driver is None and motion is None
+        if speaks and audio is None:
+            raise UsageError("what moves the face? Give audio (speech), driver (a video) or motion (a recorded take)")
+        constant = expression(shapes=shapes, aus=aus, emotion=emotion, speaking=True)
+        rate = None if fps is None else Fraction(fps)
+        if rate is not None and not 1 <= rate <= 240:
+            raise UsageError(f"fps={fps}: 1 to 240 are possible")
+        amounts = [float(speaks) if a is None else a for a in (blink, gaze_motion, head_motion)]
+
+        sound = open_sound(audio)
+        seen = read_portrait(portrait, self.tracker, face=face, size=size)
+        if speaks:
+            drive = by_sound(sound, self.driver, rate or AUDIO_FPS)
+        elif driver is not None:
+            drive = by_video(driver, sound, rate, seen, intensity=intensity, head=driver_head, reference=reference,
+                             residual=residual)
+        else:
+            drive = by_motion(motion, sound, rate, intensity, driver_head)
+        scene = Scene(seen, self.avatar)
+
+        def layered(base: Iterator[FaceMotion], person: int) -> Iterator[FaceMotion]:
+            layers = self.layers
+            if layers is None:
+                layers = life(*amounts, seed=seed + 7919 * person)
+            stream: Iterator[FaceMotion] = base
+            for layer in layers:
+                stream = layer(stream)
+            return added(stream, constant) if constant.any() else stream
+
+        def move() -> Iterator[FaceMotion]:
+            return layered(drive.stream(), 0)
+
+        def draw() -> Iterator[np.ndarray]:
+            base = prefetch(drive.stream())
+            try:
+                streams = [layered(b, i) for i, b in enumerate(itertools.tee(base, len(seen.faces)))]
+                yield from scene.frames(streams, neutralize=neutralize or 0.0)
+            finally:
+                base.close()
+
+        return Take(drive.fps, seen.size, drive.audio, drive.total, move, draw, cancel, lambda: drive.note)
