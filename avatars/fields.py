@@ -57,13 +57,7 @@ EASED = (
 @lru_cache(maxsize=1)
 def fields() -> np.ndarray:
     """Displacements (52, 468, 3) float32 of the mean face at weight 1, eye spans. Read-only and cached."""
-    out = np.zeros((len(ARKIT), len(MEAN), 3))
-    for shape, muscles in load_muscles().items():
-        field = sum((muscle_field(m) for m in muscles), np.zeros((len(MEAN), 3)))
-        out[INDEX[shape]] = field
-        if mirror(shape) != shape:
-            out[INDEX[mirror(shape)]] = mirrored(field)
-    out = _closures(MEAN.astype(np.float64), out)
+    out = _fitted_to_skin(MEAN.astype(np.float64), _pulled())
     for shape, index in INDEX.items():  # the mean face is symmetric: take rounding out
         other = mirrored(out[INDEX[mirror(shape)]])
         out[index] = 0.5 * (out[index] + other) if not shape.endswith("Right") else other
@@ -84,7 +78,7 @@ def fields_for(neutral: np.ndarray) -> np.ndarray:
         raise ValueError(f"neutral must be {MEAN.shape}, got {neutral.shape}")
     mouth = np.array([_ratio(neutral, 61, 291), _ratio(neutral, 2, 152), _ratio(neutral, 2, 152)])
     mouth[2] = np.sqrt(mouth[0] * mouth[1])
-    out = fields().astype(np.float64)
+    out = _pulled().copy()
     for name, index in INDEX.items():
         left = name.endswith("Left")
         if name.startswith(("mouth", "jaw", "cheekPuff")):
@@ -96,7 +90,7 @@ def fields_for(neutral: np.ndarray) -> np.ndarray:
             out[index] *= _ratio(neutral, *((263, 362) if left else (33, 133)))
         elif name.startswith("noseSneer"):
             out[index] *= _ratio(neutral, 168, 2)
-    return _closures(neutral, out).astype(np.float32)
+    return _fitted_to_skin(neutral, out).astype(np.float32)
 
 
 def displace(neutral: np.ndarray, weights: np.ndarray, fields: np.ndarray | None = None) -> np.ndarray:
@@ -182,14 +176,26 @@ def _contacts() -> list[tuple[np.ndarray, np.ndarray, float, tuple[np.ndarray, n
     return out
 
 
+@lru_cache(maxsize=1)
+def _pulled() -> np.ndarray:
+    """What the muscles alone do to the mean face (52, 468, 3) float64."""
+    out = np.zeros((len(ARKIT), len(MEAN), 3))
+    for shape, muscles in load_muscles().items():
+        field = sum((muscle_field(m) for m in muscles), np.zeros((len(MEAN), 3)))
+        out[INDEX[shape]] = field
+        if mirror(shape) != shape:
+            out[INDEX[mirror(shape)]] = mirrored(field)
+    return out
+
+
 def _ratio(neutral: np.ndarray, a: int, b: int) -> float:
     """A distance relative to the mean face's, kept within a range that real faces have."""
     own, mean = np.linalg.norm(neutral[a] - neutral[b]), np.linalg.norm(MEAN[a] - MEAN[b])
     return float(np.clip(own / mean, 0.7, 1.4))
 
 
-def _closures(neutral: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Makes blinks and mouthClose meet exactly on this face; the skin around follows."""
+def _fitted_to_skin(neutral: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """What muscles alone don't know: lips stop each other, skin doesn't fold, and blinks and mouthClose meet exactly."""
     out = table.copy()
     for index, name in enumerate(ARKIT):
         if not name.startswith("eye") and name != "mouthClose":
@@ -228,4 +234,4 @@ def _bring(field: np.ndarray, upper: np.ndarray, lower: np.ndarray, to_upper: np
         field += spread_weights(margin, other, rings) @ (wanted - field[margin])
 
 
-__all__ = ["fields", "fields_for", "displace", "eased", "LIDS", "LIP_LOWER", "LIP_UPPER"]
+__all__ = ["LIDS", "LIP_LOWER", "LIP_UPPER", "displace", "eased", "fields", "fields_for", "lid_opening"]

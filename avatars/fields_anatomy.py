@@ -108,7 +108,7 @@ def landmarks() -> dict[str, np.ndarray]:
     for loop in (EYE_RIGHT, EYE_LEFT):
         eye[loop[1:8]] = 1.0
         eye[loop[9:]] = 0.0
-    symmetric = lambda v: 0.5 * (v + v[MIRROR])  # noqa: E731
+    symmetric = lambda v: 0.5 * (v + v[MIRROR])
     mouth, eye, lip = symmetric(mouth), symmetric(eye), symmetric(lip)
     return {
         "flat": unroll(MEAN),

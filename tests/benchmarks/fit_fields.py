@@ -12,19 +12,23 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import least_squares
 
 from avatars import fields_anatomy as anatomy
-from avatars.facemesh import MEAN, MIRROR
+from avatars.facemesh import MEAN
+from avatars.fields_anatomy import Muscle
 from studio.arkit import ARKIT, INDEX, mirror
 
 SHARED = Path(os.environ.get("FACE_STUDIO_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 TABLE = Path(anatomy.__file__).parent / "data" / "muscles.json"
 MILLIMETRES = 90.0
 """Per eye span."""
+
+RIDGE = 4e-3
 
 Seed = tuple[str, str, str, tuple[float, float], tuple[float, float]]
 
@@ -81,6 +85,10 @@ RING: list[Seed] = [
     ("mentalis", "pull", "below mouth", (0.08, -1.02), (0.30, 0.25)),
     ("buccinator", "pull", "face", (0.50, -0.75), (0.45, 0.45)),
     ("corner of the mouth", "pull", "face", (0.28, -0.79), (0.20, 0.18)),
+    ("levator labii alaeque nasi", "pull", "above mouth", (0.17, -0.52), (0.20, 0.18)),
+    ("depressor septi nasi", "pull", "above mouth", (0.05, -0.43), (0.22, 0.18)),
+    ("mentalis, chin boss", "pull", "below mouth", (0.10, -1.20), (0.35, 0.22)),
+    ("platysma at the jaw line", "pull", "face", (0.80, -0.80), (0.40, 0.35)),
 ]
 
 ANATOMY: dict[str, list[Seed]] = {
@@ -142,6 +150,8 @@ ANATOMY: dict[str, list[Seed]] = {
         ("upper lip, roll", "roll", "above mouth", (0.00, -0.76), (0.40, 0.25)),
         ("upper lip", "pull", "above mouth", (0.00, -0.73), (0.35, 0.20)),
         ("philtrum", "pull", "above mouth", (0.00, -0.62), (0.35, 0.20)),
+        ("depressor septi nasi", "pull", "above mouth", (0.04, -0.53), (0.22, 0.15)),
+        ("buccinator", "pull", "face", (0.42, -0.65), (0.30, 0.30)),
         ("corner of the mouth", "pull", "face", (0.28, -0.79), (0.20, 0.20)),
         ("lower lip", "pull", "below mouth", (0.00, -0.84), (0.35, 0.15)),
     ],
@@ -162,6 +172,10 @@ ANATOMY: dict[str, list[Seed]] = {
         *corner("corner of the mouth", "upper lip", "lower lip", "depressor side", "nasolabial fold"),
         ("upper lip, roll", "roll", "above mouth", (0.15, -0.77), (0.30, 0.20)),
         ("lower lip, roll", "roll", "below mouth", (0.15, -0.81), (0.30, 0.20)),
+        ("mentalis", "pull", "below mouth", (0.05, -1.02), (0.30, 0.25)),
+        ("nasalis, alar part", "pull", "above mouth", (0.17, -0.45), (0.22, 0.18)),
+        ("malar fat pad", "pull", "above mouth", (0.42, -0.42), (0.30, 0.25)),
+        ("platysma at the jaw line", "pull", "below mouth", (0.45, -1.05), (0.35, 0.30)),
     ],
     "mouthLowerDownLeft": [
         ("depressor labii inferioris", "pull", "below mouth", (0.12, -0.88), (0.28, 0.22)),
@@ -190,6 +204,7 @@ ANATOMY: dict[str, list[Seed]] = {
         ("frontalis, forehead", "pull", "face", (0.12, 0.38), (0.40, 0.30)),
         ("frontalis, outer", "pull", "above eye", (0.52, 0.20), (0.30, 0.25)),
         ("upper lid fold", "pull", "above eye", (0.25, 0.10), (0.25, 0.12)),
+        ("procerus, stretched", "pull", "face", (0.05, 0.02), (0.20, 0.20)),
     ],
     "browOuterUpLeft": [
         ("frontalis, outer", "pull", "above eye", (0.50, 0.25), (0.30, 0.25)),
@@ -212,6 +227,9 @@ ANATOMY: dict[str, list[Seed]] = {
         ("lower lid", "pull", "below eye", (0.38, -0.10), (0.28, 0.14)),
         ("orbicularis oculi, outer corner", "pull", "below eye", (0.60, -0.08), (0.25, 0.25)),
         ("tear trough", "pull", "below eye", (0.20, -0.18), (0.20, 0.18)),
+        ("orbicularis oculi, upper orbital part", "pull", "above eye", (0.48, 0.16), (0.30, 0.22)),
+        ("zygomaticus major", "pull", "face", (0.42, -0.90), (0.35, 0.30)),
+        ("platysma at the jaw line", "pull", "face", (0.80, -0.80), (0.40, 0.35)),
     ],
     "noseSneerLeft": [
         ("levator labii alaeque nasi", "pull", "above mouth", (0.13, -0.45), (0.22, 0.25)),
@@ -221,6 +239,9 @@ ANATOMY: dict[str, list[Seed]] = {
         ("levator labii superioris", "pull", "above mouth", (0.16, -0.68), (0.30, 0.25)),
         ("nasolabial fold", "pull", "above mouth", (0.30, -0.52), (0.30, 0.30)),
         ("orbicularis oculi, inner", "pull", "below eye", (0.28, -0.15), (0.30, 0.22)),
+        ("lower lip, carried along", "pull", "below mouth", (0.22, -0.84), (0.25, 0.22)),
+        ("cheek, carried along", "pull", "face", (0.65, -0.65), (0.45, 0.50)),
+        ("platysma at the jaw line", "pull", "below mouth", (0.55, -1.00), (0.40, 0.35)),
     ],
 }  # fmt: skip
 
@@ -247,54 +268,79 @@ def yardstick(path: Path | None = None) -> np.ndarray:
 
 
 def columns(seeds: list[Seed], theta: np.ndarray, both: bool) -> np.ndarray:
+    """Component fields (3 per muscle, 468, 3) at ``theta`` (5 per muscle: across, up, log reaches, tilt)."""
     parts = []
     for (_, action, territory, *_), p in zip(seeds, theta.reshape(-1, 5)):
-        muscle = anatomy.Muscle("", action, territory, (p[0], p[1]), (np.exp(p[2]), np.exp(p[3])), p[4], (0, 0, 0), both)
+        at, reach = (float(p[0]), float(p[1])), (float(np.exp(p[2])), float(np.exp(p[3])))
+        muscle = Muscle("", action, territory, at, reach, float(p[4]), (0, 0, 0), both)
         parts.append(anatomy.muscle_columns(muscle))
     return np.concatenate(parts)
 
 
-def fit(shape: str, target: np.ndarray, ridge: float = 2e-3) -> list[dict]:
-    """Muscles of one shape as JSON-ready dicts."""
-    seeds, both = ANATOMY[shape], shape in SYMMETRIC
-    size = np.linalg.norm(target, axis=1)
-    loss_weight = (1 / (size + 1.2 / MILLIMETRES) ** 0.75)[:, None]
+def solve(seeds: list[Seed], theta: np.ndarray, target: np.ndarray, both: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Residual and pulls (3 per muscle) that fit ``target`` best with insertions held at ``theta``. Small motions count
+    nearly as much as large ones; a ridge keeps muscles from pulling against each other."""
+    a = columns(seeds, theta, both)
+    weight = ((np.linalg.norm(target, axis=1) + 1.2 / MILLIMETRES) ** -0.75)[:, None]
+    m, wanted = (a * weight).reshape(len(a), -1).T, (target * weight).ravel()
+    scale = np.sqrt((m * m).sum(0))
+    dead = scale < 1e-2  # twins on the middle line cancel sideways
+    m = np.where(dead, 0.0, m / np.where(dead, 1.0, scale))
+    ridge = RIDGE**0.5 * np.eye(len(a))
+    pulls = np.linalg.lstsq(np.concatenate([m, ridge]), np.concatenate([wanted, np.zeros(len(a))]), rcond=None)[0]
+    return np.concatenate([m @ pulls - wanted, RIDGE**0.5 * pulls]), np.where(
+        dead, 0.0, pulls / np.where(dead, 1, scale)
+    )
+
+
+def place(seeds: list[Seed], target: np.ndarray, both: bool) -> np.ndarray:
+    """Insertions and reaches near the anatomy's that fit best (variable projection: pulls are solved for inside)."""
     start = np.array([[*at, *np.log(reach), 0.0] for *_, at, reach in seeds])
     slack = np.tile([0.15, 0.15, 0.55, 0.55, 0.9], (len(seeds), 1))
     if both:
-        slack[np.abs(start[:, 0]) < 1e-9, 0] = 1e-6  # on the middle line it stays
-        slack[np.abs(start[:, 0]) < 1e-9, 4] = 1e-6
-
-    def solve(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        a = columns(seeds, theta, both)
-        m = (a * loss_weight).reshape(len(a), -1).T
-        scale = np.maximum(np.sqrt((m * m).sum(0)), 1e-3)  # a twin pair on the middle line has no sideways pull
-        pulls = np.linalg.lstsq(
-            np.concatenate([m / scale, ridge ** 0.5 * np.eye(len(a))]),
-            np.concatenate([(target * loss_weight).ravel(), np.zeros(len(a))]),
-            rcond=None,
-        )[0]
-        residual = np.concatenate([(m / scale) @ pulls - (target * loss_weight).ravel(), ridge ** 0.5 * pulls])
-        return residual, pulls / scale
-
-    flat = start.ravel()
+        slack[np.abs(start[:, 0]) < 1e-9, 0] = slack[np.abs(start[:, 0]) < 1e-9, 4] = 1e-9  # stay on the middle line
+    low, high = (start - slack).ravel(), (start + slack).ravel()
     best = least_squares(
-        lambda x: solve(x)[0], flat, bounds=((start - slack).ravel(), (start + slack).ravel()), max_nfev=25, diff_step=1e-3
+        lambda x: solve(seeds, x, target, both)[0], start.ravel(), bounds=(low, high), max_nfev=25, diff_step=1e-3
     )
-    theta, pulls = best.x.reshape(-1, 5), solve(best.x)[1].reshape(-1, 3)
-    return [
-        {
-            "name": name,
-            "action": action,
-            "territory": territory,
-            "at": [round(float(v), 3) for v in p[:2]],
-            "reach": [round(float(v), 3) for v in np.exp(p[2:4])],
-            "tilt": round(float(p[4]), 3),
-            "pull": [round(float(v), 4) for v in pull],
-            **({"both": True} if both else {}),
-        }
-        for (name, action, territory, *_), p, pull in zip(seeds, theta, pulls)
-    ]
+    return best.x
+
+
+def fit(shape: str, target: np.ndarray) -> list[Muscle]:
+    """The fewest muscles of ``ANATOMY[shape]`` that agree with ``target`` nearly as well as all of them."""
+    seeds, both = ANATOMY[shape], shape in SYMMETRIC
+    best: list[Muscle] = []
+    floor = 0.0
+    while True:
+        theta = place(seeds, target, both)
+        pulls = solve(seeds, theta, target, both)[1].reshape(-1, 3)
+        muscles = [
+            Muscle(
+                name,
+                action,
+                territory,
+                tuple(np.round(p[:2], 3).tolist()),
+                tuple(np.round(np.exp(p[2:4]), 3).tolist()),
+                round(float(p[4]), 2),
+                tuple(np.round(pull, 4).tolist()),
+                both,
+            )
+            for (name, action, territory, *_), p, pull in zip(seeds, theta.reshape(-1, 5), pulls)
+        ]
+        agreement = cosine(sum(map(anatomy.muscle_field, muscles)), target)[0]
+        floor = floor or min(agreement - 0.015, 0.95)
+        if best and agreement < floor:
+            return best
+        best = muscles
+        if len(seeds) <= 3:
+            return best
+        spare = []
+        for k in range(len(seeds)):
+            rest = np.delete(theta.reshape(-1, 5), k, 0).ravel()
+            residual = solve(seeds[:k] + seeds[k + 1 :], rest, target, both)[0]
+            spare.append(float(residual @ residual))
+        k = int(np.argmin(spare))
+        seeds = seeds[:k] + seeds[k + 1 :]
 
 
 def cosine(field: np.ndarray, target: np.ndarray) -> tuple[float, float, float]:
@@ -312,18 +358,15 @@ def cosine(field: np.ndarray, target: np.ndarray) -> tuple[float, float, float]:
 
 def main(shapes: list[str]) -> None:
     target = yardstick()
-    table = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else {}
+    table = anatomy.load_muscles() if TABLE.exists() else {}
     for shape in shapes or ANATOMY:
         table[shape] = fit(shape, target[INDEX[shape]])
-        field = sum(
-            anatomy.muscle_field(anatomy.Muscle(**{k: tuple(v) if isinstance(v, list) else v for k, v in m.items()}))
-            for m in table[shape]
-        )
-        print(f"{shape:22s} cosine {{:.3f}}  size {{:.2f}}  at rest {{:.2f}} mm".format(*cosine(field, target[INDEX[shape]])), flush=True)
-    lines = [
-        f'  "{shape}": [\n    ' + ",\n    ".join(json.dumps(m) for m in table[shape]) + "\n  ]" for shape in ANATOMY if shape in table
-    ]
-    TABLE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        figures = cosine(sum(map(anatomy.muscle_field, table[shape])), target[INDEX[shape]])
+        words = "{:22s} {} muscles  cosine {:.3f}  size {:.2f}  at rest {:.2f} mm"
+        print(words.format(shape, len(table[shape]), *figures), flush=True)
+    rows = {shape: [json.dumps(asdict(m)) for m in table[shape]] for shape in ANATOMY if shape in table}
+    blocks = [f'  "{shape}": [\n    ' + ",\n    ".join(muscles) + "\n  ]" for shape, muscles in rows.items()]
+    TABLE.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
