@@ -29,7 +29,7 @@ JAW_FULL = np.radians(25.3)
 class MouthSettings:
     """Lengths in millimetres of a grown face."""
 
-    upper_below_lip: float = 2.0  # the front teeth end this far below the resting lip line
+    upper_below_lip: float = 2.4  # the front teeth end this far below the resting lip line
     lower_below_lip: float = 2.4  # the lower teeth begin this far below it
     teeth_behind_lip: float = 7.0
     edge_px: float = 1.1  # softness of the lips' edge, canvas pixels
@@ -91,15 +91,17 @@ class MouthInterior:
     millimetres. Make it with `from_photo`."""
 
     def __init__(self, palette: MouthPalette, face: np.ndarray, pixel_mm: float, rest: np.ndarray,
-                 settings: MouthSettings) -> None:  # fmt: skip
+                 settings: MouthSettings, jaw: float = 0.0) -> None:  # fmt: skip
         from avatars.photo.mouth_shader import arch_table
 
         self.palette, self.face, self.pixel_mm, self.settings = palette, face, pixel_mm, settings
+        self._photo_jaw = JAW_FULL * jaw
         self._solve = np.linalg.pinv(np.c_[face[ANCHORS], np.ones(len(ANCHORS))])  # (4, n)
         lips = 0.5 * (rest[13] + rest[14])
         width = np.linalg.norm(rest[78, :2] - rest[308, :2])
         mean_width = SPAN_MM * np.linalg.norm(MEAN[78, :2] - MEAN[308, :2])
         self._size = float(np.clip(np.sqrt(width / mean_width), 0.86, 1.14))
+        self._width = width / self._size
         cos, sin = np.cos(_TILT), np.sin(_TILT)
         self._axes = np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]]) * self._size  # bite -> head
         origin = np.array([0.5 * (rest[13, 0] + rest[0, 0]), lips[1], 0.5 * rest[13, 2] + 0.5 * SPAN_MM * MEAN[13, 2]])
@@ -112,12 +114,13 @@ class MouthInterior:
 
     @classmethod
     def from_photo(cls, image: np.ndarray, mesh_px: np.ndarray, *, neutral_px: np.ndarray | None = None,
-                   settings: MouthSettings = MouthSettings()) -> MouthInterior:  # fmt: skip
+                   jaw: float | None = None, settings: MouthSettings = MouthSettings()) -> MouthInterior:  # fmt: skip
         """Look at a portrait.
 
         image (H, W, 3) uint8 RGB; mesh_px (468 or 478, 3) its landmarks in pixels (z in pixels, towards the camera
         negative); neutral_px (468, 3): the same mesh in the same pose with the expression taken out, where known
-        (it says where the lips rest; without it the mean face helps)."""
+        (it says where the lips rest; without it the mean face helps); jaw: the photo's own jawOpen weight, where
+        known. A photo whose mouth is open keeps its own teeth and tongue: they move with skull and jaw."""
         mesh = np.asarray(mesh_px, np.float64)[:468] * np.array([1.0, -1.0, -1.0])
         scale, rotation, shift = _similarity(SPAN_MM * MEAN[ANCHORS].astype(np.float64), mesh[ANCHORS])
         face = (mesh - shift) @ rotation / scale
@@ -125,21 +128,25 @@ class MouthInterior:
             rest = face.copy()
             middle = 0.5 * (face[13] + face[14])
             gap = face[13, 1] - face[14, 1]
-            middle[1] = face[13, 1] - 0.3 * gap
+            middle[1] = face[13, 1] - min(0.3 * gap, 3.0)
             rest[13], rest[14] = middle, middle
         else:
             rest = (np.asarray(neutral_px, np.float64)[:468] * np.array([1.0, -1.0, -1.0]) - shift) @ rotation / scale
-        return cls(read_palette(image, mesh_px), face, 1.0 / scale, rest, settings)
+        if jaw is None:  # from the gap of the lips; a smile shows 8 mm of teeth with the jaw shut
+            gap = face[13, 1] - face[14, 1]
+            jaw = float(np.clip((gap - 8.0) / 33.0, 0.0, 1.2))
+        return cls(read_palette(image, mesh_px), face, 1.0 / scale, rest, settings, jaw)
 
     def paint(self, canvas: np.ndarray, mesh_px: np.ndarray, *, jaw: float | None = None, tongue: float = 0.0,
-              hole: np.ndarray | None = None) -> None:  # fmt: skip
+              tongue_out: float = 0.0, hole: np.ndarray | None = None) -> None:  # fmt: skip
         """Draw the inside of the mouth into a rendered frame, in place.
 
         canvas (h, w, 3) uint8 or float32 (0..255) RGB; mesh_px (468 or more, 3) the posed landmarks in canvas
         pixels, same axes as in `from_photo` (a crop or a scaled picture is fine: shift and scale them along);
-        jaw: rotation of the lower jaw as a weight of jawOpen (1 = 25 degrees), read from the chin when None;
-        tongue: 0 at rest, 1 raised to the upper teeth; hole (h, w) float32 coverage, `mouth_hole` when None.
-        Nothing outside the hole changes."""
+        jaw: rotation of the lower jaw as a weight of jawOpen (1 = 25 degrees; the photo's own weight plus the
+        change), read from the chin when None; tongue: 0 at rest, 1 raised to the upper teeth; tongue_out: weight of
+        tongueOut; hole (h, w) float32 coverage, `mouth_hole` when None. Nothing outside the hole changes, save
+        under a tongue that is put out."""
         from avatars.photo.mouth_shader import shade
 
         mesh = np.asarray(mesh_px, np.float64)
@@ -152,34 +159,61 @@ class MouthInterior:
         if not (alpha > 0.002).any():
             return
         pose = (self._solve @ mesh[ANCHORS, :2]).T  # (2, 4) head mm -> canvas
-        angle = JAW_FULL * jaw if jaw is not None else self._jaw_angle(pose, mesh)
+        angle = JAW_FULL * jaw if jaw is not None else self._photo_jaw + self._jaw_angle(pose, mesh)
         upper = _to_plane(pose, self._upper, self._axes)
         turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
         lower = _to_plane(pose, _HINGE + turn @ (self._lower - _HINGE), turn @ self._axes)
         outline, span = _lip_heights(lips, upper)
         open_mm = float(max((outline[0] - outline[1]).max(), 0.0))
+        self._show_teeth(upper, lower, outline, span, open_mm)
         mm = 0.5 * (np.hypot(upper[0], upper[3]) + np.hypot(upper[1], upper[4]))  # per canvas pixel
         blur_mm = self.palette.blur * self.pixel_mm / self._size
         soft = float(np.hypot(1.1 * mm, 0.8 * blur_mm))
         rise = float(np.clip(tongue, 0.0, 1.0))
-        body = np.array([0.0, -10.5 + 8.0 * rise, -25.0 + 7.0 * rise, 21.0, 11.0, 22.0, rise, 0.0])
+        wide = _ramp(open_mm, 8.0, 30.0)  # seen whole, it is a mound; in a narrow opening it fills the floor
+        body = np.array([0.0, -8.5 + 8.0 * rise, -27.0 + 7.0 * rise, 25.0 - 6.0 * wide, 10.0 + rise, 24.0])
         per_pixel = self._size / self.pixel_mm
         grain = self.palette.grain * min(1.0, mm * per_pixel)
         shade(canvas, alpha, box[0].start, box[1].start, upper, lower, *self._tables, outline, span, body, soft,
               self.palette.light, self.palette.colours(), open_mm, self._grain, per_pixel, grain, 0.5 if canvas.dtype == np.uint8 else 0.0)  # fmt: skip
 
+    def _show_teeth(self, upper: np.ndarray, lower: np.ndarray, outline: np.ndarray, span: np.ndarray,
+                    open_mm: float) -> None:  # fmt: skip
+        """Move the arches a little, in place, so that an open mouth shows the teeth that people see in one: some of
+        the upper ones from a narrow opening on (a rounded mouth hides them), the lower ones in a wide one."""
+        width = (span[1] - span[0]) / self._width
+        round_lips = _ramp(width, 0.72, 0.92)
+        at = np.clip((0.0 - span[0]) / max(span[1] - span[0], 1e-3), 0.0, 1.0) * (outline.shape[1] - 1)
+        top, bottom = (float(np.interp(at, np.arange(outline.shape[1]), line)) for line in outline)
+        want = 3.0 * _ramp(open_mm, 2.0, 14.0) * (0.4 + 0.6 * round_lips)
+        shift = min(_soft_floor(want - top), 2.5)  # the edge lies at y = 0: `top` mm of teeth show
+        upper[5] += shift
+        outline += shift
+        matrix = lower[[0, 1, 3, 4]].reshape(2, 2)
+        pixel = -np.linalg.solve(matrix, lower[[2, 5]])  # where the lower front teeth end
+        shown = upper[3] * pixel[0] + upper[4] * pixel[1] + upper[5] - (bottom + shift)
+        lower[5] -= min(_soft_floor(3.2 * _ramp(open_mm, 12.0, 30.0) - shown), 6.0)
+
     def _jaw_angle(self, pose: np.ndarray, mesh: np.ndarray) -> float:
         """How far the chin has turned about the hinge against the photo's own face, radians."""
         arm = self.face[[152, 148, 377]].mean(0) - _HINGE
         seen = mesh[[152, 148, 377], :2].mean(0)
-        angle = 0.0
-        for _ in range(3):  # the chin's height in the picture moves almost linearly with the angle
-            cos, sin = np.cos(angle), np.sin(angle)
-            place = _HINGE + np.array([arm[0], arm[1] * cos - arm[2] * sin, arm[1] * sin + arm[2] * cos])
-            slope = pose[:, :3] @ np.array([0.0, -arm[1] * sin - arm[2] * cos, arm[1] * cos - arm[2] * sin])
-            miss = seen - (pose[:, :3] @ place + pose[:, 3])
-            angle += float(miss @ slope / max(slope @ slope, 1e-9))
-        return float(np.clip(angle, -0.3, 0.7))
+        angles = np.linspace(-0.25, 0.55, 17)
+        cos, sin = np.cos(angles), np.sin(angles)
+        swing = np.stack([np.full(17, arm[0]), arm[1] * cos - arm[2] * sin, arm[1] * sin + arm[2] * cos], 1)
+        track = (_HINGE + swing) @ pose[:, :3].T + pose[:, 3]
+        along = track[-1] - track[4]
+        return float(np.interp(seen @ along, track @ along, angles))
+
+
+def _ramp(x: float, low: float, high: float) -> float:
+    t = min(max((x - low) / (high - low), 0.0), 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+def _soft_floor(x: float) -> float:
+    """max(x, 0) without a corner."""
+    return 0.5 * (x + float(np.hypot(x, 1.0))) - 0.1 if x > -2.4 else 0.0
 
 
 def _to_plane(pose: np.ndarray, origin: np.ndarray, axes: np.ndarray) -> np.ndarray:

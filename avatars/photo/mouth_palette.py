@@ -11,14 +11,16 @@ import numpy as np
 
 from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, OVAL
 
-_CHEEKS = (50, 280, 205, 425, 101, 330, 4, 195, 151, 9, 199)
+_LOWER_FACE = np.array([168, 346, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58,
+                        132, 93, 234, 117])  # fmt: skip
 
 
 @dataclass(frozen=True)
 class MouthPalette:
     """Colours are RGB 0..255 as float64 (3,); lengths are photo pixels.
 
-    teeth, gum, tongue, cavity: the matter; glow: wet highlights; lip: median of the lips; light (3,): unit vector
+    teeth, gum, tongue, cavity: the matter; glow: wet highlights; lip: median of the lips; alive: 1 where
+    the dark of a mouth glows red, 0 for grey, stone and clay; light (3,): unit vector
     towards the light in the face's frame (x right, y up, z out); blur: width of the photo's sharpest edges;
     grain: standard deviation of its fine noise."""
 
@@ -28,13 +30,15 @@ class MouthPalette:
     cavity: np.ndarray
     glow: np.ndarray
     lip: np.ndarray
+    alive: float
     light: np.ndarray
     blur: float
     grain: float
 
     def colours(self) -> np.ndarray:
-        """(5, 3) rows: teeth, gum, tongue, cavity, glow."""
-        return np.stack([self.teeth, self.gum, self.tongue, self.cavity, self.glow])
+        """(6, 3) rows: teeth, gum, tongue, cavity, glow, exponents of shade per channel."""
+        shade = np.array([1.0 - 0.22 * self.alive, 1.0 + 0.10 * self.alive, 1.0 + 0.06 * self.alive])
+        return np.stack([self.teeth, self.gum, self.tongue, self.cavity, self.glow, shade])
 
 
 def _to_lab(rgb: np.ndarray) -> np.ndarray:
@@ -87,40 +91,32 @@ def read_palette(image: np.ndarray, mesh_px: np.ndarray) -> MouthPalette:
     at = points * reduce
     lab = _to_lab(small)
 
-    lips_mask = _mask(small.shape, at[LIPS_OUTER], without=(_grown(at[LIPS_INNER], 1.0),))
     eyes = (at[EYE_RIGHT], at[EYE_LEFT])
-    skin_mask = _mask(small.shape, _grown(at[OVAL], 0.93), without=(_grown(at[LIPS_OUTER], 1.2), *(_grown(e, 1.7) for e in eyes)))
-    near_mask = _mask(small.shape, _grown(at[LIPS_OUTER], 2.1), without=(_grown(at[LIPS_OUTER], 1.15),)) & skin_mask
+    mouth = _grown(at[LIPS_OUTER], 1.2)
+    lips_mask = _mask(small.shape, at[LIPS_OUTER], without=(at[LIPS_INNER],))
+    # hair hides many a forehead: cheeks, nose and chin tell the skin
+    skin_mask = _mask(small.shape, _grown(at[_LOWER_FACE], 0.9), without=(mouth, *(_grown(e, 1.7) for e in eyes)))
     skin_lab = _pixels(lab, skin_mask, lab)
-    near_lab = _pixels(lab, near_mask, skin_lab)
     lip_lab = _pixels(lab, lips_mask, skin_lab)
-    skin = np.median(skin_lab, 0)
-    near = np.median(near_lab, 0)
-    lip = np.median(lip_lab, 0)
-    bright = np.percentile(np.concatenate([near_lab[:, 0], skin_lab[:, 0]]), 88)
-
+    skin, lip = np.median(skin_lab, 0), np.median(lip_lab, 0)
+    bright = np.percentile(skin_lab[:, 0], 93)
     white, trust = _sclera(lab, eyes, skin)
     chroma = float(np.hypot(*skin[1:]))
-    # a statue's or a cartoon's eye has the skin's own colour: its teeth are of the same stuff
-    same = _smooth(np.hypot(*white[1:]) / max(chroma, 4.0), 0.8, 1.05) * trust
+    # a statue's eye has the skin's own colour, an old painting's eye its varnish: teeth are of the same stuff
+    same = _smooth(float(np.hypot(*white[1:])) / max(chroma, 4.0), 0.8, 1.05) * trust
     colourful = _smooth(chroma, 4.0, 12.0)
-    teeth = np.zeros(3)
-    teeth[0] = min(max(bright * 1.02, near[0] * 1.08), 93.0)
-    natural = np.array([0.12 * skin[1] + 0.05, 0.42 * skin[2] + 1.0 * colourful])
-    teeth[1:] = natural * (1 - same) + skin[1:] * 0.85 * same
-    flesh = np.array([0.0, 17.0, 7.0]) * colourful * (1 - same)  # what blood adds to the skin's own hue
-    tongue = np.array([0.5 * lip[0] + 0.42 * skin[0], 0.55 * lip[1] + 0.45 * skin[1], 0.5 * lip[2] + 0.4 * skin[2]])
-    tongue[1:] = tongue[1:] * 0.75 + flesh[1:] * 0.5
-    gum = np.array([0.45 * lip[0] + 0.45 * skin[0], 0.6 * lip[1] + 0.2 * skin[1], 0.55 * lip[2] + 0.2 * skin[2]])
-    gum[1:] = gum[1:] * 0.8 + flesh[1:] * 0.4
-    lip_rgb = _to_rgb(lip)
-    cavity = lip_rgb * 0.36
-    warm = _to_rgb(np.array([lip[0] * 0.42, tongue[1] * 0.9, tongue[2] * 0.75]))
-    cavity = 0.5 * cavity + 0.5 * warm
-    glow = _to_rgb(np.array([98.0, skin[1] * 0.1, skin[2] * 0.15]))
+    alive = colourful * (1.0 - same)
+    teeth = np.empty(3)
+    teeth[0] = np.clip(max(bright + 3.0, skin[0] + 8.0, 0.9 * white[0] * trust), 20.0, 95.0)
+    teeth[1:] = np.array([0.14 * skin[1], 0.46 * skin[2] + 2.0 * colourful]) * (1 - same) + 0.7 * skin[1:] * same
+    tongue = np.array([0.45 * lip[0] + 0.5 * skin[0], *(0.45 * lip[1:] + 0.35 * skin[1:] + np.array([9.0, 3.0]) * alive)])
+    gum = np.array([0.5 * lip[0] + 0.42 * skin[0], *(0.5 * lip[1:] + 0.2 * skin[1:] + np.array([9.0, 3.0]) * alive)])
+    wall = np.array([0.4 * lip[0] + 3.0, *(0.55 * tongue[1:])])
+    cavity = 0.5 * _to_rgb(wall) + 0.5 * 0.36 * _to_rgb(lip)
+    glow = np.array([min(teeth[0] + 6.0, 99.0), *(0.3 * teeth[1:])])
     blur, grain = _texture(crop, points)
     return MouthPalette(
-        _to_rgb(teeth), _to_rgb(gum), _to_rgb(tongue), cavity, glow, lip_rgb, _light(lab, at), blur, grain
+        _to_rgb(teeth), _to_rgb(gum), _to_rgb(tongue), cavity, _to_rgb(glow), _to_rgb(lip), alive, _light(lab, at), blur, grain
     )
 
 
@@ -170,5 +166,5 @@ def _texture(crop: np.ndarray, points: np.ndarray) -> tuple[float, float]:
     skin = _mask(grey.shape, _grown(points[OVAL], 0.85))
     fine = grey - cv2.GaussianBlur(grey, (0, 0), 1.0)
     flat = np.abs(fine[skin]) if skin.any() else np.zeros(1)
-    grain = float(np.clip(np.percentile(flat, 40) / 0.524 - 0.3, 0.0, 6.0))
+    grain = float(np.clip(np.percentile(flat, 25) / 0.319 - 0.3, 0.0, 5.0))
     return blur, grain

@@ -131,8 +131,8 @@ def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_tab
     canvas (H, W, 3) uint8 or float32; alpha (h, w) float32, its corner at (top, left) of the canvas;
     upper_map, lower_map (8,): pixel -> mm on the plane z = 0 (6 numbers, row by row) and the shift in x and y per
     mm of depth; lips (2, n): height in mm of upper and lower lip along the mouth, over x = span[0]..span[1];
-    tongue (8,): centre, half axes, amount, spare; soft: width of an edge in mm; light (3,) unit, towards the light;
-    colours (5, 3): teeth, gum, tongue, cavity, glow; open_mm: greatest opening; grain (n, n) noise; half: 0.5 where the canvas truncates."""
+    tongue (6,): centre and half axes of an ellipsoid; soft: width of an edge in mm; light (3,) unit, towards the light;
+    colours (6, 3): teeth, gum, tongue, cavity, glow, exponents of shade per channel; open_mm: greatest opening; grain (n, n) noise; half: 0.5 where the canvas truncates."""
     rows, cols = alpha.shape
     lo, hi = span[0], span[1]
     room = open_mm / (open_mm + 5.0)
@@ -154,62 +154,66 @@ def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_tab
             height = above + below + 1e-3
             v = below / height
             # the closer to a lip or a corner, the less light comes in
-            shadow = 1.0 - 0.55 * np.exp(-above / (0.8 + 0.10 * open_mm))
-            shadow *= 1.0 - 0.22 * np.exp(-below / 0.9)
-            side = 1.0 - np.exp(-corner / 5.0)
-            # cavity, dark towards the throat, lighter towards the floor and the cheeks
-            throat = np.exp(-((x0 / 13.0) ** 2) - ((v - 0.62) / 0.42) ** 2) * room
-            depth = 1.12 - 0.5 * throat
-            depth *= 0.72 + 0.28 * side
+            shadow = 1.0 - 0.42 * np.exp(-above / (0.55 + 0.05 * open_mm))
+            shadow *= 1.0 - 0.25 * np.exp(-below / 0.8)
+            side = 1.0 - np.exp(-corner / 4.0)
+            # cavity, darkest in the throat
+            throat = np.exp(-((x0 / 15.0) ** 2) - ((v - 0.55) / 0.5) ** 2)
+            depth = 0.92 + 0.45 * room * room * (1.0 - throat) - 0.25 * throat
+            depth *= (0.45 + 0.55 * side * (1.0 - 0.35 * np.exp(-corner / 9.0))) * (0.6 + 0.4 * shadow)
             for i in range(3):
-                out[i] = colours[3, i] * depth * (0.55 + 0.45 * shadow)
-            # lower jaw frame
+                out[i] = colours[3, i] * depth ** colours[5, i]
             lx = lower_map[0] * px + lower_map[1] * py + lower_map[2]
             ly = lower_map[3] * px + lower_map[4] * py + lower_map[5]
-            # tongue: an ellipsoid, seen along the line of sight
+            # tongue: an ellipsoid in the jaw's frame
             ex, ey = lower_map[6], lower_map[7]
             ax, ay, az = tongue[3], tongue[4], tongue[5]
             qx, qy = (lx - tongue[0] + tongue[2] * ex) / ax, (ly - tongue[1] + tongue[2] * ey) / ay
-            dx, dy, dz = az * ex / ax, az * ey / ay, 1.0
-            dd = dx * dx + dy * dy + dz * dz
+            dx, dy = az * ex / ax, az * ey / ay
+            dd = dx * dx + dy * dy + 1.0
             qd = qx * dx + qy * dy
-            qq = qx * qx + qy * qy
-            disc = qd * qd - dd * (qq - 1.0)
-            edge = _step(disc, 2.0 * (0.25 + soft) / min(ax, ay) * 2.0)
+            disc = qd * qd - dd * (qx * qx + qy * qy - 1.0)
+            # about the distance to the outline, in mm
+            rim = disc / (2.0 * np.sqrt(max((qx / ax) ** 2 + (qy / ay) ** 2, 1e-6)) * dd)
+            edge = _step(rim - 0.5 * soft, soft + 1.6)
             if edge > 0.0:
                 s = (-qd + np.sqrt(max(disc, 0.0))) / dd
                 nx, ny, nz = (qx + s * dx) / ax, (qy + s * dy) / ay, s / az
                 norm = 1.0 / np.sqrt(nx * nx + ny * ny + nz * nz)
                 nx, ny, nz = nx * norm, ny * norm, nz * norm
                 tx = (qx + s * dx) * ax
+                tz = tongue[2] + s * az
                 lit = max(nx * light[0] + ny * light[1] + nz * light[2], 0.0)
-                groove = np.exp(-((tx / (1.1 + soft)) ** 2)) / (1.0 + soft)
-                far = 0.5 + 0.5 * max(nz, 0.0)
-                tone = (0.42 + 0.62 * lit) * far * (1.0 - 0.16 * groove) * (0.45 + 0.55 * shadow) * (0.45 + 0.55 * room)
+                groove = np.exp(-((tx / (1.0 + soft)) ** 2)) / (1.0 + soft)
+                tone = (0.35 + 0.68 * lit) * (0.45 + 0.55 * np.exp((tz + 4.0) / 22.0)) * (1.0 - 0.14 * groove)
+                tone *= (0.5 + 0.5 * shadow) * (0.35 + 0.65 * room) * (0.55 + 0.45 * _step(rim, 7.0))
                 wet = max(nx * light[0] + ny * light[1] + nz * (light[2] + 1.0), 0.0)
-                wet = (wet / np.sqrt(2.0 + 2.0 * light[2])) ** 36 * (1.0 - 0.5 * groove)
+                wet = (wet / np.sqrt(2.0 + 2.0 * light[2])) ** 30 * (1.0 - 0.6 * groove) * room
                 for i in range(3):
-                    value = colours[2, i] * tone + colours[4, i] * 0.10 * wet * room
+                    value = colours[2, i] * tone ** colours[5, i]
+                    value += (colours[4, i] - value) * 0.16 * wet
                     out[i] += (value - out[i]) * edge
             # lower teeth, then upper teeth in front of them
             cover, gum, bright, spec, z, h = _tooth(
                 lx, ly, lower_map[6], lower_map[7], lower_table[0, 8], lower_table, -1.0, soft, light
             )
             if cover > 0.0:
-                dim = shadow * (0.5 + 0.5 * side) * (0.5 + 0.5 * np.exp(z / 11.0)) * (0.55 + 0.45 * room)
-                dim *= 0.72 + 0.28 * (1.0 - np.exp(-above / 4.0))
+                dim = (0.35 + 0.65 * shadow) * (0.6 + 0.4 * side) * (0.42 + 0.58 * np.exp(z / 12.0)) * (0.6 + 0.4 * room)
+                dim *= 1.0 - 0.25 * np.exp(-above / 3.0)
                 for i in range(3):
-                    value = colours[0, i] * bright * (1.0 - gum) + colours[1, i] * gum * (0.75 + 0.3 * bright)
-                    value = value * dim + colours[4, i] * spec * 0.10 * dim * (1.0 - 0.5 * gum)
+                    value = colours[0, i] * bright * (1.0 - gum) + colours[1, i] * gum * (0.3 + 0.7 * bright)
+                    value *= dim ** (1.0 + 0.7 * (colours[5, i] - 1.0))
+                    value += (colours[4, i] - value) * min(spec * 0.22 * dim * (1.0 - 0.5 * gum), 1.0)
                     out[i] += (value - out[i]) * cover
             cover, gum, bright, spec, z, h = _tooth(
                 x0, y0, upper_map[6], upper_map[7], upper_table[0, 8], upper_table, 1.0, soft, light
             )
             if cover > 0.0:
-                dim = shadow * (0.55 + 0.45 * side) * (0.42 + 0.58 * np.exp(z / 12.0))
+                dim = (0.3 + 0.7 * shadow) * (0.6 + 0.4 * side) * (0.36 + 0.64 * np.exp(z / 13.0)) * (0.88 + 0.12 * room)
                 for i in range(3):
-                    value = colours[0, i] * bright * (1.0 - gum) + colours[1, i] * gum * (0.75 + 0.3 * bright)
-                    value = value * dim + colours[4, i] * spec * 0.13 * dim * (1.0 - 0.5 * gum)
+                    value = colours[0, i] * bright * (1.0 - gum) + colours[1, i] * gum * (0.3 + 0.7 * bright)
+                    value *= dim ** (1.0 + 0.7 * (colours[5, i] - 1.0))
+                    value += (colours[4, i] - value) * min(spec * 0.3 * dim * (1.0 - 0.5 * gum), 1.0)
                     out[i] += (value - out[i]) * cover
             # the photo's own grain, fixed to the skull
             if grain_amount > 0.0:
@@ -221,7 +225,7 @@ def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_tab
                 noise = (grain[i0, j0] * (1 - wx) + grain[i0, j1] * wx) * (1 - wy)
                 noise += (grain[i1, j0] * (1 - wx) + grain[i1, j1] * wx) * wy
                 for i in range(3):
-                    out[i] += noise * grain_amount
+                    out[i] += noise * grain_amount * (0.25 + 0.75 * out[i] / 255.0)
             for i in range(3):
                 value = canvas[py, px, i] + (out[i] - canvas[py, px, i]) * a
                 canvas[py, px, i] = min(max(value, 0.0), 255.0) + half
