@@ -1,0 +1,78 @@
+"""Small stand-ins for the parts of pipelines, so that a test looks at the pipeline alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import ceil
+
+import numpy as np
+
+from avatars.facemesh import MEAN
+from studio.arkit import INDEX
+from studio.motion import FaceMotion
+from studio.observation import Observation
+
+
+def face(centre: tuple[float, float], eye_span: float, size: tuple[int, int], face_id: int = 0) -> Observation:
+    """The mean face, looking at the camera, somewhere in a picture."""
+    landmarks = np.zeros((478, 3), np.float32)
+    landmarks[:468] = MEAN * [eye_span, -eye_span, -eye_span]
+    landmarks[468:] = landmarks[[33] * 5 + [263] * 5]
+    landmarks[:, :2] += centre
+    return Observation(landmarks, size, np.zeros(6, np.float32), np.zeros(52, np.float32), face_id=face_id)
+
+
+class Tracker:
+    """Finds the faces that it was given."""
+
+    def __init__(self, *faces: Observation) -> None:
+        self.faces = list(faces)
+
+    def observe(self, image: np.ndarray) -> list[Observation]:
+        size = image.shape[1], image.shape[0]
+        return self.faces or [face((size[0] / 2, size[1] / 2), size[0] / 4, size)]
+
+
+class Driver:
+    """Opens the jaw by the loudness of the sound; a frame of motion for every begun frame of sound."""
+
+    def stream(self, audio: object, fps: Fraction) -> Iterator[FaceMotion]:
+        done, samples = 0, np.zeros(0, np.float32)
+        for block in audio.blocks(rate=16000, seconds=0.5):
+            samples = np.concatenate([samples, block])
+            ready = int(len(samples) * fps / 16000)
+            if ready > done:
+                yield self._motion(samples, done, ready, fps)
+                done = ready
+        last = ceil(len(samples) * fps / 16000)
+        if last > done:
+            yield self._motion(samples, done, last, fps)
+
+    @staticmethod
+    def _motion(samples: np.ndarray, first: int, last: int, fps: Fraction) -> FaceMotion:
+        weights = np.zeros((last - first, 52), np.float32)
+        for k in range(first, last):
+            part = samples[int(k * 16000 / fps):int((k + 1) * 16000 / fps)]
+            weights[k - first, INDEX["jawOpen"]] = float(np.abs(part).max()) if len(part) else 0.0
+        return FaceMotion(weights, fps, start=first)
+
+
+class Avatar:
+    """Writes what it was asked for into its picture: red the jaw, green the yaw, in its whole area."""
+
+    def __init__(self, image: np.ndarray, observation: Observation, *, alpha: np.ndarray | None = None) -> None:
+        self.image, self.observation, self.alpha = image, observation, alpha
+        self.expression = np.zeros(52, np.float32)
+
+    def render_frame(self, weights: np.ndarray, head: np.ndarray, residual: np.ndarray | None = None) -> np.ndarray:
+        out = self.image.copy()
+        if weights.any() or np.any(head):
+            out[..., 0] = np.uint8(np.clip(255 * weights[INDEX["jawOpen"]], 0, 255))
+            out[..., 1] = np.uint8(np.clip(128 + 100 * head[0], 0, 255))
+        return out
+
+    def render(self, motion: object, *, neutralize: float = 0.0) -> Iterator[np.ndarray]:
+        for block in motion:
+            for k in range(len(block)):
+                yield self.render_frame(block.weights[k], block.head[k])
