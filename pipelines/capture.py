@@ -129,10 +129,12 @@ class CapturePipeline:
         drive = by_sound(open_sound(source), self.driver, rate or SPEECH_FPS)
 
         def move() -> Iterator[FaceMotion]:
+            from controls.spoken import motions
+
             stream = drive.stream()
             for layer in life(blink, gaze_motion, head_motion, seed):
                 stream = layer(stream)
-            return stream
+            return motions(stream)
 
         return Capture(drive.fps, drive.total, move, False, str(source), progress, cancel)
 

@@ -19,8 +19,8 @@ from studio.motion import FaceMotion
 if TYPE_CHECKING:
     from studio.media import Audio
 
-Layer = Callable[[Iterable[FaceMotion]], Iterator[FaceMotion]]
-"""A layer adds something of its own (blinks, glances, nods) to a stream of motion."""
+Layer = Callable[[Iterable[Any]], Iterator[Any]]
+"""A layer adds something of its own (blinks, glances, nods) to a stream (`controls.spoken`)."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Drive:
 
     total   number of frames where it is known beforehand.
     audio   the sound that goes along, or None.
-    stream  makes the motion, from the beginning each time.
+    stream  makes the motion, from the beginning each time: `FaceMotion` or `SpokenBlock` blocks.
     """
 
     fps: Fraction
     total: int | None
     audio: Audio | None
-    stream: Callable[[], Iterator[FaceMotion]]
+    stream: Callable[[], Iterator[Any]]
     note: str = ""
 
 
@@ -54,7 +54,7 @@ def open_sound(source: Any) -> Audio | None:
 
 def by_sound(audio: Audio, driver: Any, fps: Fraction) -> Drive:
     """Speech drives: lips from its sound, in time with it."""
-    total = None if audio.duration is None else ceil(audio.duration * fps)
+    total = None if audio.duration is None else max(1, round(Fraction(audio.duration) * fps))
     return Drive(fps, total, audio, lambda: driver.stream(audio, fps))
 
 

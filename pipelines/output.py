@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,6 @@ from studio.errors import OutputError, UsageError
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEOS = (".mp4", ".mov", ".webm", ".gif")
 MOTIONS = (".csv", ".npz", ".json")
-
-ENOUGH = 8 << 20
-"""Bytes that must be free before we begin."""
 
 _KINDS = {
     "picture": (PICTURES, "a picture"),
@@ -64,16 +60,9 @@ def check_output(path: str | os.PathLike[str], kind: str) -> Path:
         shown = f"{target.suffix!r} is not among the endings for {words}" if target.suffix else f"{words} needs an ending"
         more = ", or a folder (name/) or pattern (name_%05d.png) of pictures" if kind == "video" else ""
         raise UsageError(f"{path}: {shown}: {' '.join(endings)}{more}")
-    folder = target if sequence and target.is_dir() else target.parent
-    if not folder.exists():
-        raise OutputError(f"{path}: the folder {folder} does not exist; make it first")
-    if not folder.is_dir():
-        raise OutputError(f"{path}: {folder} is not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: no permission to write into {folder}")
+    from studio.picture import check_output as check_place
+
+    check_place(target / "frame.png" if sequence and target.is_dir() else target)
     if target.is_file() and not os.access(target, os.W_OK):
-        raise OutputError(f"{path} is there already and write-protected")
-    free = shutil.disk_usage(folder).free
-    if free < ENOUGH:
-        raise OutputError(f"{path}: the disk of {folder} is full ({free >> 20} MB left)")
+        raise OutputError(f"{path}: is there already and write-protected")
     return target

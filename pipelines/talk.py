@@ -117,6 +117,7 @@ class TalkingPortraitPipeline:
         Raises `UsageError`, `MediaError`, `NoFaceError` before any frame is made.
         """
         from controls.expressions import expression
+        from controls.spoken import motions
 
         for name, value, high in (("blink", blink, 1), ("gaze_motion", gaze_motion, 1), ("head_motion", head_motion, 1),
                                   ("neutralize", neutralize, 1), ("intensity", intensity, 2)):
@@ -144,13 +145,14 @@ class TalkingPortraitPipeline:
             drive = by_motion(motion, sound, rate, intensity, driver_head)
         scene = Scene(seen, self.avatar)
 
-        def layered(base: Iterator[FaceMotion], person: int) -> Iterator[FaceMotion]:
+        def layered(base: Iterator[Any], person: int) -> Iterator[FaceMotion]:
             layers = self.layers
             if layers is None:
                 layers = life(*amounts, seed=seed + 7919 * person)
-            stream: Iterator[FaceMotion] = base
+            stream: Iterator[Any] = base
             for layer in layers:
                 stream = layer(stream)
+            stream = motions(stream)
             return added(stream, constant) if constant.any() else stream
 
         def move() -> Iterator[FaceMotion]:

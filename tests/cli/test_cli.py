@@ -131,12 +131,12 @@ def test_wrong_words_exit_2(words, says, tmp_path, voice):
 
 
 def test_missing_or_read_only_folder_exits_5(tmp_path, voice):
-    fails(5, "animate", ASTRONAUT, "--audio", voice, "-o", tmp_path / "no" / "out.mp4", says="does not exist")
+    fails(5, "animate", ASTRONAUT, "--audio", voice, "-o", tmp_path / "no" / "out.mp4", says="no such folder")
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
     if os.access(closed, os.W_OK):
         pytest.skip("this user may write anywhere")
-    fails(5, "edit", ASTRONAUT, "--yaw", 5, "-o", closed / "out.png", says="permission")
+    fails(5, "edit", ASTRONAUT, "--yaw", 5, "-o", closed / "out.png", says="can't write")
 
 
 def test_unreadable_inputs_exit_3(tmp_path, voice):

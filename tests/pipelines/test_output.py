@@ -19,7 +19,7 @@ def test_unknown_endings_list_the_known_ones(tmp_path, name, kind):
 
 
 def test_missing_folder(tmp_path):
-    with pytest.raises(OutputError, match="does not exist"):
+    with pytest.raises(OutputError, match="no such folder"):
         check_output(tmp_path / "no" / "a.mp4", "video")
 
 
@@ -35,13 +35,16 @@ def test_folder_where_a_file_should_be(tmp_path):
 
 
 def test_no_permission(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(OutputError, match="permission"):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    with pytest.raises(OutputError, match="can't write"):
         check_output(tmp_path / "a.mp4", "video")
 
 
 def test_full_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.output.shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=10, f_frsize=4096))
     with pytest.raises(OutputError, match="full"):
         check_output(tmp_path / "a.mp4", "video")
 
