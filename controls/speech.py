@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -132,7 +133,7 @@ class SpeechDriver:
             part = (at - low)[:, None]
             rows = held[low] * (1 - part) + held[high] * part
             edges = np.clip(np.floor(np.append(numbers, stop) / rate * HZ).astype(int) - first, 0, len(held))
-            ends = np.array([held[a:b, 8].any() for a, b in zip(edges, edges[1:], strict=False)], bool)
+            ends = np.array([held[a:b, 8].any() for a, b in pairwise(edges)], bool)
             motion = FaceMotion(lip_weights(rows[:, :7], self.settings.opening), fps, start=frame)
             frame = stop
             return SpokenBlock(motion, rows[:, 7], ends)

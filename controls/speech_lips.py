@@ -124,7 +124,7 @@ def lip_weights(curves: np.ndarray, opening: float = 1.0) -> np.ndarray:
     rounded = np.clip(1.4 * rounded - 0.12, 0, 1)
     spread = np.clip(1.3 * spread - 0.1, 0, 1) * (1 - rounded)
     lips = opening * apart
-    both = lambda stem, value: {f"{stem}Left": value, f"{stem}Right": value}  # noqa: E731
+    both = lambda stem, value: {f"{stem}Left": value, f"{stem}Right": value}
     shapes = {
         "jawOpen": jaw * (1 - 0.65 * closed),
         "mouthClose": jaw * 0.35 * closed,

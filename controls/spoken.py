@@ -4,7 +4,7 @@ A stream is an iterator of consecutive blocks. The speech driver yields `SpokenB
 (`controls.life`) take a stream and return one:
 
     stream = SpeechDriver().stream(audio, fps)
-    for layer in (Blinks(seed=7), Gaze(seed=7), HeadMotion(seed=7)):
+    for layer in (HeadMotion(seed=7), Gaze(seed=7), Blinks(seed=7)):
         stream = layer(stream)
     frames = avatar.render(motions(stream))
 
@@ -29,16 +29,18 @@ class SpokenBlock:
 
     motion      FaceMotion, T frames.
     loudness    (T,) float32: 0 silence, 1 the loud syllables of this speaker.
-    phrase_end  (T,) bool: true on the one frame at which a phrase ends and a pause begins.
+    phrase_end  (T,) bool: true on the one frame at which a phrase has ended and a pause begun.
+    glance      (T,) bool: true on the one frame at which a large shift of gaze starts.
     """
 
     motion: FaceMotion
     loudness: np.ndarray = field(default=None)  # type: ignore[assignment]
     phrase_end: np.ndarray = field(default=None)  # type: ignore[assignment]
+    glance: np.ndarray = field(default=None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         frames = len(self.motion)
-        for name, kind in (("loudness", np.float32), ("phrase_end", np.bool_)):
+        for name, kind in (("loudness", np.float32), ("phrase_end", np.bool_), ("glance", np.bool_)):
             value = getattr(self, name)
             value = np.zeros(frames, kind) if value is None else np.ascontiguousarray(value, kind)
             if value.shape != (frames,):
