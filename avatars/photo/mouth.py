@@ -6,11 +6,12 @@ within the hole between the inner lips only. It is deterministic and continuous 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from avatars.facemesh import LIPS_INNER, MEAN
+from avatars.photo.mouth_own import OwnInterior, read_own
 from avatars.photo.mouth_palette import MouthPalette, read_palette
 
 SPAN_MM = 90.0
@@ -32,6 +33,7 @@ class MouthSettings:
     upper_below_lip: float = 2.4  # the front teeth end this far below the resting lip line
     lower_below_lip: float = 2.4  # the lower teeth begin this far below it
     teeth_behind_lip: float = 7.0
+    open_mm: float = 2.0  # a photo whose lips are further apart shows its own teeth
     edge_px: float = 1.1  # softness of the lips' edge, canvas pixels
 
 
@@ -109,6 +111,8 @@ class MouthInterior:
         self._upper = origin + behind + self._axes @ np.array([0.0, -settings.upper_below_lip, 0.0])
         self._lower = origin + behind + self._axes @ np.array([0.0, -settings.lower_below_lip, -2.0])
         self._tables = arch_table(True), arch_table(False)
+        self.own = OwnInterior.nothing()
+        self._opened = False
         noise = np.random.default_rng(7).normal(size=(64, 64))
         self._grain = noise.astype(np.float32)
 
@@ -135,7 +139,33 @@ class MouthInterior:
         if jaw is None:  # from the gap of the lips; a smile shows 8 mm of teeth with the jaw shut
             gap = face[13, 1] - face[14, 1]
             jaw = float(np.clip((gap - 8.0) / 33.0, 0.0, 1.2))
-        return cls(read_palette(image, mesh_px), face, 1.0 / scale, rest, settings, jaw)
+        mouth = cls(read_palette(image, mesh_px), face, 1.0 / scale, rest, settings, jaw)
+        if face[13, 1] - face[14, 1] > settings.open_mm:
+            mouth._keep_own(image, np.asarray(mesh_px, np.float64))
+        return mouth
+
+    def _keep_own(self, image: np.ndarray, mesh_px: np.ndarray) -> None:
+        """Keep what the photo's open mouth shows, and bring the drawn teeth into line with it."""
+        self._opened = True
+        pose = (self._solve @ mesh_px[ANCHORS, :2]).T
+        lips = _closed_curve(mesh_px[LIPS_INNER, :2], 4)
+        for _ in range(2):  # once to find the teeth, once in the frame that is moved to them
+            upper, lower = self._planes(pose, self._photo_jaw)
+            self.own = read_own(image, lips, upper, lower, self.pixel_mm / self._size)
+            if self.own.edge is None:
+                break
+            shift = float(np.clip(self.own.edge, -6.0, 9.0))
+            self._upper = self._upper + self._axes @ np.array([0.0, shift, 0.0])
+        if self.own.teeth is not None:
+            self.palette = replace(self.palette, teeth=self.own.teeth * 1.04)
+        if self.own.tongue is not None:
+            self.palette = replace(self.palette, tongue=0.3 * self.palette.tongue + 0.7 * self.own.tongue)
+
+    def _planes(self, pose: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+        """Maps from canvas pixel to the planes of the upper and lower arch."""
+        turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+        lower = _to_plane(pose, _HINGE + turn @ (self._lower - _HINGE), turn @ self._axes)
+        return _to_plane(pose, self._upper, self._axes), lower
 
     def paint(self, canvas: np.ndarray, mesh_px: np.ndarray, *, jaw: float | None = None, tongue: float = 0.0,
               tongue_out: float = 0.0, hole: np.ndarray | None = None) -> None:  # fmt: skip
@@ -147,7 +177,7 @@ class MouthInterior:
         change), read from the chin when None; tongue: 0 at rest, 1 raised to the upper teeth; tongue_out: weight of
         tongueOut; hole (h, w) float32 coverage, `mouth_hole` when None. Nothing outside the hole changes, save
         under a tongue that is put out."""
-        from avatars.photo.mouth_shader import shade
+        from avatars.photo.mouth_shader import draw_line, shade
 
         mesh = np.asarray(mesh_px, np.float64)
         lips = mesh[LIPS_INNER, :2]
@@ -156,26 +186,27 @@ class MouthInterior:
             return
         if hole is not None:
             alpha = np.ascontiguousarray(hole[box], np.float32)
-        if not (alpha > 0.002).any():
+        if not self._opened and not (alpha > 0.002).any():
             return
         pose = (self._solve @ mesh[ANCHORS, :2]).T  # (2, 4) head mm -> canvas
         angle = JAW_FULL * jaw if jaw is not None else self._photo_jaw + self._jaw_angle(pose, mesh)
-        upper = _to_plane(pose, self._upper, self._axes)
-        turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
-        lower = _to_plane(pose, _HINGE + turn @ (self._lower - _HINGE), turn @ self._axes)
+        upper, lower = self._planes(pose, angle)
         outline, span = _lip_heights(lips, upper)
         open_mm = float(max((outline[0] - outline[1]).max(), 0.0))
-        self._show_teeth(upper, lower, outline, span, open_mm)
+        if self.own.edge is None:
+            self._show_teeth(upper, lower, outline, span, open_mm)
         mm = 0.5 * (np.hypot(upper[0], upper[3]) + np.hypot(upper[1], upper[4]))  # per canvas pixel
         blur_mm = self.palette.blur * self.pixel_mm / self._size
         soft = float(np.hypot(1.1 * mm, 0.8 * blur_mm))
+        half = 0.5 if canvas.dtype == np.uint8 else 0.0
         rise = float(np.clip(tongue, 0.0, 1.0))
         wide = _ramp(open_mm, 8.0, 30.0)  # seen whole, it is a mound; in a narrow opening it fills the floor
         body = np.array([0.0, -8.5 + 8.0 * rise, -27.0 + 7.0 * rise, 25.0 - 6.0 * wide, 10.0 + rise, 24.0])
         per_pixel = self._size / self.pixel_mm
         grain = self.palette.grain * min(1.0, mm * per_pixel)
         shade(canvas, alpha, box[0].start, box[1].start, upper, lower, *self._tables, outline, span, body, soft,
-              self.palette.light, self.palette.colours(), open_mm, self._grain, per_pixel, grain, 0.5 if canvas.dtype == np.uint8 else 0.0)  # fmt: skip
+              self.palette.light, self.palette.colours(), open_mm, self._grain, per_pixel, grain, half,
+              self.own.upper, self.own.upper_at, self.own.lower, self.own.lower_at)  # fmt: skip
 
     def _show_teeth(self, upper: np.ndarray, lower: np.ndarray, outline: np.ndarray, span: np.ndarray,
                     open_mm: float) -> None:  # fmt: skip

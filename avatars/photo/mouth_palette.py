@@ -41,14 +41,14 @@ class MouthPalette:
         return np.stack([self.teeth, self.gum, self.tongue, self.cavity, self.glow, shade])
 
 
-def _to_lab(rgb: np.ndarray) -> np.ndarray:
+def to_lab(rgb: np.ndarray) -> np.ndarray:
     import cv2
 
     flat = np.ascontiguousarray(rgb, np.float32).reshape(1, -1, 3) / 255.0
     return cv2.cvtColor(flat, cv2.COLOR_RGB2LAB).reshape(rgb.shape).astype(np.float64)
 
 
-def _to_rgb(lab: np.ndarray) -> np.ndarray:
+def to_rgb(lab: np.ndarray) -> np.ndarray:
     import cv2
 
     flat = np.ascontiguousarray(lab, np.float32).reshape(1, -1, 3)
@@ -89,7 +89,7 @@ def read_palette(image: np.ndarray, mesh_px: np.ndarray) -> MouthPalette:
     reduce = min(1.0, 400.0 / max(crop.shape[:2]))
     small = cv2.resize(crop, None, fx=reduce, fy=reduce, interpolation=cv2.INTER_AREA) if reduce < 1 else crop
     at = points * reduce
-    lab = _to_lab(small)
+    lab = to_lab(small)
 
     eyes = (at[EYE_RIGHT], at[EYE_LEFT])
     mouth = _grown(at[LIPS_OUTER], 1.2)
@@ -112,11 +112,11 @@ def read_palette(image: np.ndarray, mesh_px: np.ndarray) -> MouthPalette:
     tongue = np.array([0.45 * lip[0] + 0.5 * skin[0], *(0.45 * lip[1:] + 0.35 * skin[1:] + np.array([9.0, 3.0]) * alive)])
     gum = np.array([0.5 * lip[0] + 0.42 * skin[0], *(0.5 * lip[1:] + 0.2 * skin[1:] + np.array([9.0, 3.0]) * alive)])
     wall = np.array([0.4 * lip[0] + 3.0, *(0.55 * tongue[1:])])
-    cavity = 0.5 * _to_rgb(wall) + 0.5 * 0.36 * _to_rgb(lip)
+    cavity = 0.5 * to_rgb(wall) + 0.5 * 0.36 * to_rgb(lip)
     glow = np.array([min(teeth[0] + 6.0, 99.0), *(0.3 * teeth[1:])])
     blur, grain = _texture(crop, points)
     return MouthPalette(
-        _to_rgb(teeth), _to_rgb(gum), _to_rgb(tongue), cavity, _to_rgb(glow), _to_rgb(lip), alive, _light(lab, at), blur, grain
+        to_rgb(teeth), to_rgb(gum), to_rgb(tongue), cavity, to_rgb(glow), to_rgb(lip), alive, _light(lab, at), blur, grain
     )
 
 

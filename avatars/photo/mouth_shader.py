@@ -123,21 +123,41 @@ def _tooth(x0, y0, ex, ey, curve, table, sign, foot, light):
     return cover, gum, bright, spec, z, h
 
 
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _sample(texture, at, x, y, into):
+    """Bilinear sample of a texture in millimetres; nothing beyond its border."""
+    rows, cols, depth = texture.shape
+    fx, fy = (x - at[0]) * at[2], (at[1] - y) * at[2]
+    inside = at[2] > 0.0 and fx >= 0.0 and fy >= 0.0 and fx < cols - 1 and fy < rows - 1
+    if inside:
+        i, j = int(fy), int(fx)
+        wy, wx = fy - i, fx - j
+        for k in range(depth):
+            above = texture[i, j, k] * (1.0 - wx) + texture[i, j + 1, k] * wx
+            below = texture[i + 1, j, k] * (1.0 - wx) + texture[i + 1, j + 1, k] * wx
+            into[k] = above * (1.0 - wy) + below * wy
+    return inside
+
+
 @njit(cache=True, nogil=True, fastmath=True)
 def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_table, lips, span, tongue, soft, light,
-          colours, open_mm, grain, grain_scale, grain_amount, half):  # fmt: skip
+          colours, open_mm, grain, grain_scale, grain_amount, half,
+          own_upper, own_upper_at, own_lower, own_lower_at):  # fmt: skip
     """Paint the box of `alpha` into canvas, in place.
 
     canvas (H, W, 3) uint8 or float32; alpha (h, w) float32, its corner at (top, left) of the canvas;
     upper_map, lower_map (8,): pixel -> mm on the plane z = 0 (6 numbers, row by row) and the shift in x and y per
     mm of depth; lips (2, n): height in mm of upper and lower lip along the mouth, over x = span[0]..span[1];
     tongue (6,): centre and half axes of an ellipsoid; soft: width of an edge in mm; light (3,) unit, towards the light;
-    colours (6, 3): teeth, gum, tongue, cavity, glow, exponents of shade per channel; open_mm: greatest opening; grain (n, n) noise; half: 0.5 where the canvas truncates."""
+    colours (6, 3): teeth, gum, tongue, cavity, glow, exponents of shade per channel; open_mm: greatest opening; grain (n, n) noise; half: 0.5 where the canvas truncates;
+    own_*: textures of an open mouth in the photo and their places, see `OwnInterior`."""
     rows, cols = alpha.shape
     lo, hi = span[0], span[1]
     room = open_mm / (open_mm + 5.0)
     gx, gy = grain.shape[1], grain.shape[0]
     out = np.zeros(3)
+    own = np.zeros(5)
+    open_photo = own_upper_at[2] > 0.0
     for r in range(rows):
         py = top + r
         for c in range(cols):
@@ -205,16 +225,31 @@ def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_tab
                     value *= dim ** (1.0 + 0.7 * (colours[5, i] - 1.0))
                     value += (colours[4, i] - value) * min(spec * 0.22 * dim * (1.0 - 0.5 * gum), 1.0)
                     out[i] += (value - out[i]) * cover
+            known = 0.0
+            if open_photo:
+                z = max(-0.015 * lx * lx, -6.0)
+                if _sample(own_lower, own_lower_at, lx + z * (ex - own_lower_at[3]), ly + z * (ey - own_lower_at[4]), own):
+                    for i in range(3):
+                        out[i] += (own[i] - out[i]) * own[3]
             cover, gum, bright, spec, z, h = _tooth(
                 x0, y0, upper_map[6], upper_map[7], upper_table[0, 8], upper_table, 1.0, soft, light
             )
+            seen = False
+            if open_photo:
+                z = max(z, -14.0)
+                seen = _sample(own_upper, own_upper_at, x0 + z * (upper_map[6] - own_upper_at[3]),
+                               y0 + z * (upper_map[7] - own_upper_at[4]), own)  # fmt: skip
+                known = own[4] if seen else 0.0
             if cover > 0.0:
                 dim = (0.3 + 0.7 * shadow) * (0.6 + 0.4 * side) * (0.36 + 0.64 * np.exp(z / 13.0)) * (0.88 + 0.12 * room)
                 for i in range(3):
                     value = colours[0, i] * bright * (1.0 - gum) + colours[1, i] * gum * (0.3 + 0.7 * bright)
                     value *= dim ** (1.0 + 0.7 * (colours[5, i] - 1.0))
                     value += (colours[4, i] - value) * min(spec * 0.3 * dim * (1.0 - 0.5 * gum), 1.0)
-                    out[i] += (value - out[i]) * cover
+                    out[i] += (value - out[i]) * cover * (1.0 - known)
+            if seen:
+                for i in range(3):
+                    out[i] += (own[i] - out[i]) * own[3]
             # the photo's own grain, fixed to the skull
             if grain_amount > 0.0:
                 fx, fy = x0 * grain_scale, y0 * grain_scale
@@ -226,6 +261,31 @@ def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_tab
                 noise += (grain[i1, j0] * (1 - wx) + grain[i1, j1] * wx) * wy
                 for i in range(3):
                     out[i] += noise * grain_amount * (0.25 + 0.75 * out[i] / 255.0)
+            slit = 0.42 + 0.58 * _step(height - 0.9, 1.8)  # hardly any light enters a slit
             for i in range(3):
+                out[i] *= slit
                 value = canvas[py, px, i] + (out[i] - canvas[py, px, i]) * a
                 canvas[py, px, i] = min(max(value, 0.0), 255.0) + half
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def draw_line(canvas, top, left, rows, cols, plane, lips, span, strength, width, half):
+    """Darken the line where closed lips meet, in place; strength 0..1, width in mm, the rest as in `shade`."""
+    lo, hi = span[0], span[1]
+    for r in range(rows):
+        py = top + r
+        for c in range(cols):
+            px = left + c
+            x = plane[0] * px + plane[1] * py + plane[2]
+            if x <= lo or x >= hi:
+                continue
+            y = plane[3] * px + plane[4] * py + plane[5]
+            t = (x - lo) / (hi - lo)
+            up, low = _look_up(lips[0], t), _look_up(lips[1], t)
+            d = (y - 0.5 * (up + low)) / width
+            if abs(d) > 3.0:
+                continue
+            ends = min(x - lo, hi - x) / (0.12 * (hi - lo))
+            fade = strength * np.exp(-0.5 * d * d) * min(ends, 1.0) * (1.0 - _step(up - low - 1.5, 2.0))
+            for i in range(3):
+                canvas[py, px, i] = min(max(canvas[py, px, i] * (1.0 - fade), 0.0), 255.0) + half
