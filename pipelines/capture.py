@@ -8,13 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 from pipelines.drive import by_sound, life, open_sound
 from pipelines.output import check_output, is_video
-from pipelines.streams import prefetch
 from pipelines.take import Saved, watched
 from studio.errors import NoFaceError, UsageError
 from studio.motion import FaceMotion
@@ -58,13 +56,14 @@ class Capture:
         Raises `NoFaceError` when no frame of a video shows a face.
         """
         target = check_output(path, "motion")
+        from studio.clip import ahead
         from studio.motion_io import save_motion
 
         began, frames, lost = time.monotonic(), 0, 0
 
         def counted() -> Iterator[FaceMotion]:
             nonlocal frames, lost
-            for block in watched(prefetch(self.move()), cancel, self.cancel):
+            for block in watched(ahead(self.move, room=2), cancel, self.cancel):
                 frames += len(block)
                 lost += int((block.confidence <= 0).sum())
                 yield block
@@ -123,7 +122,9 @@ class CapturePipeline:
         for name, value in (("blink", blink), ("gaze_motion", gaze_motion), ("head_motion", head_motion)):
             if not 0 <= value <= 1:
                 raise UsageError(f"{name}={value:g} is out of range; give a number from 0 to 1")
-        rate = None if fps is None else Fraction(fps)
+        from studio.clip import parse_fps
+
+        rate = None if fps is None else parse_fps(fps)
         if is_video(source):
             return self._video(Path(source), rate, int(face), progress, cancel)
         drive = by_sound(open_sound(source), self.driver, rate or SPEECH_FPS)
@@ -145,5 +146,5 @@ class CapturePipeline:
         clip = Clip.open(path)
         rate = fps or clip.fps
         driver = PerformanceDriver(path, head="absolute", residual="off", fps=rate, face=face)
-        total = None if clip.duration is None else ceil(clip.duration * rate)
+        total = None if clip.duration is None else round(clip.duration * rate)
         return Capture(rate, total, driver.stream, True, str(path), progress, cancel)

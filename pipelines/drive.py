@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +53,7 @@ def open_sound(source: Any) -> Audio | None:
 
 def by_sound(audio: Audio, driver: Any, fps: Fraction) -> Drive:
     """Speech drives: lips from its sound, in time with it."""
-    total = None if audio.duration is None else max(1, round(Fraction(audio.duration) * fps))
+    total = None if audio.duration is None else max(1, round(audio.duration * fps))
     return Drive(fps, total, audio, lambda: driver.stream(audio, fps))
 
 
@@ -94,7 +93,7 @@ def by_video(path: str | os.PathLike[str], audio: Audio | None, fps: Fraction | 
         audio = open_sound(path)
     driver = PerformanceDriver(path, portrait=portrait.faces[0], intensity=intensity, head=head, reference=reference, residual=residual, fps=fps)
     rate = Fraction(fps or clip.fps)
-    total = None if clip.duration is None else ceil(clip.duration * rate)
+    total = None if clip.duration is None else round(clip.duration * rate)
     return Drive(rate, total, audio, driver.stream)
 
 
@@ -102,7 +101,7 @@ def life(blink: float, gaze_motion: float, head_motion: float, seed: int) -> lis
     """Blinks, glances and nods, each with its amount 0..1; those at 0 are left out."""
     from controls.life import Blinks, Gaze, HeadMotion
 
-    wanted = ((Blinks, blink), (Gaze, gaze_motion), (HeadMotion, head_motion))
+    wanted = ((HeadMotion, head_motion), (Gaze, gaze_motion), (Blinks, blink))
     return [make(amount=amount, seed=seed) for make, amount in wanted if amount > 0]
 
 

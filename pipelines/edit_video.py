@@ -21,7 +21,6 @@ import numpy as np
 from pipelines.edit import Change
 from pipelines.portrait import Portrait
 from pipelines.scene import Scene
-from pipelines.streams import prefetch
 from pipelines.take import Take
 from studio.motion import FaceMotion
 from studio.observation import Observation
@@ -48,14 +47,15 @@ class Seen:
 def edit_video(path: str | os.PathLike[str], change: Change, avatar: Callable[..., Any], face: int | str,
                cancel: threading.Event | None = None) -> Take:
     """The edited clip as a `Take`: its frames are made as they are read, its sound is the clip's own."""
+    from studio.clip import ahead
     from studio.media import Audio, Clip
 
     clip = Clip.open(Path(path))
     audio = Audio.open(Path(path)) if clip.has_audio else None
-    total = None if clip.duration is None else ceil(clip.duration * clip.fps)
+    total = None if clip.duration is None else round(clip.duration * clip.fps)
 
     def frames() -> Iterator[np.ndarray]:
-        seen = prefetch(observed(clip, face), 3)
+        seen = ahead(lambda: observed(clip, face), room=3)
         try:
             for frame, strengths in faded(steadied(seen)):
                 yield edited(frame, strengths, change, avatar)

@@ -9,7 +9,7 @@ from typing import Any
 from studio.errors import OutputError, UsageError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-VIDEOS = (".mp4", ".mov", ".webm", ".gif")
+VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".gif")
 MOTIONS = (".csv", ".npz", ".json")
 
 _KINDS = {
@@ -37,9 +37,8 @@ def is_video(source: Any) -> bool:
 
 
 def is_sequence(path: str | os.PathLike[str]) -> bool:
-    """Whether an output means a folder of pictures: `name/`, an existing folder, or `name_%05d.png`."""
-    text = os.fspath(path)
-    return text.endswith(("/", os.sep)) or "%" in Path(text).name or Path(text).is_dir()
+    """Whether an output means a folder of pictures: `frames/`, `frames`, or `frames/%05d.png`."""
+    return "%" in Path(path).name or not Path(path).suffix
 
 
 def check_output(path: str | os.PathLike[str], kind: str) -> Path:
@@ -50,19 +49,20 @@ def check_output(path: str | os.PathLike[str], kind: str) -> Path:
     """
     endings, words = _KINDS[kind]
     target = Path(path)
-    sequence = kind == "video" and is_sequence(path)
-    if kind != "video" and target.is_dir():
-        raise OutputError(f"{path} is a folder; name a file in it, such as {target / ('out' + endings[0])}")
-    if sequence:
+    place = target
+    if kind == "video" and is_sequence(path):
+        place = target.parent if "%" in target.name else target
         if "%" in target.name and target.suffix.lower() not in PICTURES:
-            raise UsageError(f"{path}: a pattern names pictures, such as frame_%05d.png")
+            raise UsageError(f"{path}: a pattern names pictures, such as frames/%05d.png")
+        if place.is_dir() and any(place.iterdir()):
+            raise OutputError(f"{place}: is a folder with files in it; name a new one")
     elif target.suffix.lower() not in endings:
         shown = f"{target.suffix!r} is not among the endings for {words}" if target.suffix else f"{words} needs an ending"
-        more = ", or a folder (name/) or pattern (name_%05d.png) of pictures" if kind == "video" else ""
+        more = ", or a folder (frames/) of pictures" if kind == "video" else ""
         raise UsageError(f"{path}: {shown}: {' '.join(endings)}{more}")
     from studio.picture import check_output as check_place
 
-    check_place(target / "frame.png" if sequence and target.is_dir() else target)
+    check_place(place)
     if target.is_file() and not os.access(target, os.W_OK):
         raise OutputError(f"{path}: is there already and write-protected")
     return target

@@ -14,7 +14,6 @@ import numpy as np
 from pipelines.drive import Layer, added, by_motion, by_sound, by_video, life, open_sound
 from pipelines.portrait import read_portrait
 from pipelines.scene import Scene
-from pipelines.streams import prefetch
 from pipelines.take import Take
 from studio.errors import UsageError
 from studio.motion import FaceMotion
@@ -118,6 +117,7 @@ class TalkingPortraitPipeline:
         """
         from controls.expressions import expression
         from controls.spoken import motions
+        from studio.clip import ahead, parse_fps
 
         for name, value, high in (("blink", blink, 1), ("gaze_motion", gaze_motion, 1), ("head_motion", head_motion, 1),
                                   ("neutralize", neutralize, 1), ("intensity", intensity, 2)):
@@ -129,9 +129,7 @@ class TalkingPortraitPipeline:
         if speaks and audio is None:
             raise UsageError("what moves the face? Give audio (speech), driver (a video) or motion (a recorded take)")
         constant = expression(shapes=shapes, aus=aus, emotion=emotion, speaking=True)
-        rate = None if fps is None else Fraction(fps)
-        if rate is not None and not 1 <= rate <= 240:
-            raise UsageError(f"fps={fps}: 1 to 240 are possible")
+        rate = None if fps is None else parse_fps(fps)
         amounts = [float(speaks) if a is None else a for a in (blink, gaze_motion, head_motion)]
 
         sound = open_sound(audio)
@@ -159,7 +157,7 @@ class TalkingPortraitPipeline:
             return layered(drive.stream(), 0)
 
         def draw() -> Iterator[np.ndarray]:
-            base = prefetch(drive.stream())
+            base = ahead(drive.stream, room=2)
             try:
                 streams = [layered(b, i) for i, b in enumerate(itertools.tee(base, len(seen.faces)))]
                 yield from scene.frames(streams, neutralize=neutralize or 0.0)

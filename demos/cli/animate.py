@@ -14,8 +14,8 @@ face-studio animate portrait.jpg --driver performance.mp4 -o out.mp4
 face-studio animate portrait.jpg --motion take.csv --fps 30 -o out.webm
 
 Motion comes from --driver or --motion where one is given, else from --audio. The sound is --audio's where
-given, else the driver's own. The ending of -o chooses the format: .mp4 .mov .webm .gif, or a folder
-(frames/) or a pattern (frame_%05d.png) for pictures."""
+given, else the driver's own. The ending of -o chooses the format: .mp4 .mov .webm .gif, or a new folder
+(frames/ or frames/%05d.png) for pictures."""
 
 
 def add(verbs: argparse._SubParsersAction) -> None:

@@ -20,9 +20,6 @@ LISTS = ("--set", "--au", "--emotion")
 _SIGNED = ("--gaze",)
 """Options whose value may start with a minus and is no plain number, which argparse would take for an option."""
 
-NTSC = {"23.976": 24000, "23.98": 24000, "29.97": 30000, "47.952": 48000, "59.94": 60000, "119.88": 120000}
-"""What people write for the rates of /1001."""
-
 
 def spread(words: Sequence[str], lists: Collection[str]) -> list[str]:
     """`--set a=1 b=2 file` as `--set=a=1 --set=b=2 file`: a list ends at the first word without `=`."""
@@ -71,13 +68,12 @@ def pairs(words: Sequence[str] | None, option: str) -> dict[str, Any]:
 
 def rate(text: str) -> Fraction:
     """Frames per second, exact: 25, 29.97 (30000/1001), 30000/1001."""
+    from studio.clip import parse_fps
+
     try:
-        fps = Fraction(NTSC[text], 1001) if text in NTSC else Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no frame rate; write 25, 29.97 or 30000/1001") from None
-    if not 1 <= fps <= 240:
-        raise argparse.ArgumentTypeError(f"{text} frames per second; 1 to 240 are possible")
-    return fps
+        return parse_fps(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def size(text: str) -> int | tuple[int, int]:

@@ -105,7 +105,7 @@ def test_lists_end_where_they_should(words, expected):
         ("animate {face} --audio {voice} -o {tmp}/out.txt", ".mp4"),
         ("animate {face} --sample -o {tmp}/out.mp4", "two portraits"),
         ("animate {face} --driver a.mp4 --motion b.csv -o {tmp}/out.mp4", "two sources"),
-        ("animate {face} --audio {voice} --fps 0 -o {tmp}/out.mp4", "frames per second"),
+        ("animate {face} --audio {voice} --fps 0 -o {tmp}/out.mp4", "1 to 240"),
         ("animate {face} --audio {voice} --blink 3 -o {tmp}/out.mp4", "0 to 1"),
         ("animate {face} --audio {voice} --size 3 -o {tmp}/out.mp4", "pixels"),
         ("animate {face} --audio {voice} --emotion joi=1 -o {tmp}/out.mp4", "joy"),

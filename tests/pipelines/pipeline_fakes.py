@@ -38,24 +38,19 @@ class Driver:
     """Opens the jaw by the loudness of the sound; a frame of motion for every begun frame of sound."""
 
     def stream(self, audio: object, fps: Fraction) -> Iterator[FaceMotion]:
-        done, samples = 0, np.zeros(0, np.float32)
-        for block in audio.blocks(rate=16000, seconds=0.5):
-            samples = np.concatenate([samples, block])
-            ready = int(len(samples) * fps / 16000)
+        done, dropped, samples = 0, 0, np.zeros(0, np.float32)
+        for block in (*audio.blocks(rate=16000, seconds=0.5), None):
+            if block is not None:
+                samples = np.concatenate([samples, block])
+            heard = dropped + len(samples)
+            ready = ceil(heard * fps / 16000) if block is None else int(heard * fps / 16000)
             if ready > done:
-                yield self._motion(samples, done, ready, fps)
-                done = ready
-        last = ceil(len(samples) * fps / 16000)
-        if last > done:
-            yield self._motion(samples, done, last, fps)
-
-    @staticmethod
-    def _motion(samples: np.ndarray, first: int, last: int, fps: Fraction) -> FaceMotion:
-        weights = np.zeros((last - first, 52), np.float32)
-        for k in range(first, last):
-            part = samples[int(k * 16000 / fps):int((k + 1) * 16000 / fps)]
-            weights[k - first, INDEX["jawOpen"]] = float(np.abs(part).max()) if len(part) else 0.0
-        return FaceMotion(weights, fps, start=first)
+                edges = [int(k * 16000 / fps) - dropped for k in range(done, ready + 1)]
+                weights = np.zeros((ready - done, 52), np.float32)
+                for k, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
+                    weights[k, INDEX["jawOpen"]] = np.abs(samples[low:high]).max(initial=0)
+                yield FaceMotion(weights, fps, start=done)
+                done, dropped, samples = ready, dropped + edges[-1], samples[edges[-1]:].copy()
 
 
 class Avatar:
