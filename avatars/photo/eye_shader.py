@@ -41,26 +41,26 @@ def _pick(plate, x, y, out, c0, n):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def shade(canvas, box, to_local, to_plate, ball, iris, skin, lash, lut, place, number):
+def shade(canvas, box, to_local, to_plate, ball, iris, skin, tint, lash, lut, place, number):
     """Paint one eye into canvas (h, w, 3) uint8, in place.
 
     box       x0, y0, x1, y1 of the canvas (integers) to visit
     to_local  (2, 3) canvas pixel -> local;  to_plate (2, 3) local -> pixel of ball and iris plates
     ball      (h, w, 3) f32: eyeball without iris and without the lid's shadow
     iris      (h, w, 8) f32: rgb without shadow and catch-light, coverage, rgb of the catch-light, pad
-    skin      (m, 3) f32: colour of the upper lid's skin along x
+    skin      (h, w, 3) f32: the picture round the eye as if it were all skin
+    tint      (3, m) f32 along x: colour of the visible lid against that skin
     lash      (rows, m) f32: how much the lashes darken, along x, over distance from the lid's edge
     lut       (8, m) f32 along x: upper and lower edge, then the same in the photo, top of the lid skin,
-              how far the lid has come down (0..1), line strength, spare
+              how far the lid has come down (0..1), strength and width of the line where closed lids meet
     place     (16,) f32: iris centre in the photo, now, (2, 2) plate offset of the iris, catch-light shift,
               iris radius (local), shadow strength and reach
     number    (8,) f32: x of lut's first and last column, softness, activity, lash reach up, reach down,
-              lid shade, grain limit
+              two spare
     """
     m = lut.shape[1]
     x_first, x_last = number[0], number[1]
     soft, active, up, down = number[2], number[3], number[4], number[5]
-    limit = number[7]
     shadow, reach, radius = place[11], place[12], place[10]
     rows = lash.shape[0]
     colour = np.empty(8, np.float32)
@@ -83,44 +83,56 @@ def shade(canvas, box, to_local, to_plate, ball, iris, skin, lash, lut, place, n
             b = float(canvas[py, px, 2])
             depth = y - upper  # > 0 below the edge of the upper lid
             hole = _step(0.5 + depth / (2 * soft)) * _step(0.5 + (lower - y) / (2 * soft))
-            if lower - upper < soft:
-                hole *= _step((lower - upper) / soft)
+            hole *= _step((lower - upper) / (2 * soft))
             # lashes: their darkening rides on the edge of the lid; as it closes they fold over and point down
-            fold = closed
             if depth <= 0:
-                v = -depth / (up * (1.0 - 0.45 * fold))
-                dark = 1.0 if v >= 1 else _lash(lash, rows, u, v)
+                v = -depth / (up * (1.0 - 0.4 * closed))
+                dark = 1.0 if v >= 1 else _lash(lash, rows, u, 0.5 + 0.5 * v)
             else:
                 v = depth / down
-                inner = 1.0 if v >= 1 else _lash_inner(lash, rows, u, v)
-                v = depth / (0.75 * up * fold + 1e-4)
-                over = 1.0 if v >= 1 else 1.0 - (1.0 - _lash(lash, rows, u, v)) * (1.0 - v)
-                dark = inner * (1.0 - fold) + over * fold
+                inner = 1.0 if v >= 1 else _lash(lash, rows, u, 0.5 - 0.5 * v)
+                v = depth / (0.8 * up * closed + 1e-4)
+                over = 1.0 if v >= 1 else 1.0 - (1.0 - _lash(lash, rows, u, 0.5 + 0.5 * v)) * (1.0 - v)
+                dark = inner + (over - inner) * closed
             line = _lut(lut, 6, u)
             if line > 0:
-                width = 0.014 + soft * 0.5
-                t = depth / width
+                t = depth / (_lut(lut, 7, u) + 0.5 * soft)
                 dark = min(dark, 1.0 - line * np.exp(-t * t))
-            # lid skin above the edge (and over the slit when closed)
             if closed > 0:
-                span = max(upper - top, 1e-3)
-                v = (y - top) / span
-                weight = _step(v / 0.4) * _step((closed - 0.02) / 0.3) * _step(0.5 - depth / (2 * soft))
-                if weight > 0:
-                    sr, sg, sb = _lut3(skin, 0, u), _lut3(skin, 1, u), _lut3(skin, 2, u)
+                begun = _step((closed - 0.02) / 0.25)
+                if depth < soft:  # lid skin above the edge
+                    v = min((y - top) / max(upper - top, 1e-3), 1.0)
                     lum = 0.3 * r + 0.59 * g + 0.11 * b
+                    tx = to_plate[0, 0] * x + to_plate[0, 1] * y + to_plate[0, 2]
+                    ty = to_plate[1, 0] * x + to_plate[1, 1] * y + to_plate[1, 2]
+                    _pick(skin, tx, ty, base, 0, 3)
+                    tinted = _step(v / 0.5)
+                    sr = base[0] * (1 + tinted * (_lut(tint, 0, u) - 1))
+                    sg = base[1] * (1 + tinted * (_lut(tint, 1, u) - 1))
+                    sb = base[2] * (1 + tinted * (_lut(tint, 2, u) - 1))
                     ref = 0.3 * sr + 0.59 * sg + 0.11 * sb + 1.0
-                    q = lum / ref - 1.0
-                    q = 1.0 + limit * q / (limit + abs(q))
-                    r += weight * (sr * q * dark - r)
-                    g += weight * (sg * q * dark - g)
-                    b += weight * (sb * q * dark - b)
-            if depth > 0 and closed > 0 and hole < 1:
-                weight = _step((closed - 0.02) / 0.3) * (1 - hole)
-                f = 1.0 - weight * (1.0 - dark)
-                r *= f
-                g *= f
-                b *= f
+                    off = lum / ref - 1.0
+                    free = (1 - v) * (1 - v)
+                    if off < 0:
+                        bound = 0.08 + (0.4 - 0.28 * closed) * free
+                    else:
+                        bound = 0.05 + 0.25 * free
+                    size = abs(off)
+                    wrong = _step((size / bound - 0.5) / 1.0)
+                    kept = 1.0 + 0.5 * bound * off / (bound + size)
+                    round_ = 1.0 - 0.10 * _step((v - 0.7) / 0.3) * closed
+                    weight = begun * _step(v / 0.3) * _step(0.5 - depth / (2 * soft))
+                    nr = (r + wrong * (sr * kept - r)) * round_ * dark
+                    ng = (g + wrong * (sg * kept - g)) * round_ * dark
+                    nb = (b + wrong * (sb * kept - b)) * round_ * dark
+                    r += weight * (nr - r)
+                    g += weight * (ng - g)
+                    b += weight * (nb - b)
+                if depth > 0 and hole < 1:  # folded lashes over the lower lid
+                    f = 1.0 - begun * (1 - hole) * (1.0 - dark) * _step(0.5 + depth / (2 * soft))
+                    r *= f
+                    g *= f
+                    b *= f
             if hole > 0:
                 tx = to_plate[0, 0] * x + to_plate[0, 1] * y + to_plate[0, 2]
                 ty = to_plate[1, 0] * x + to_plate[1, 1] * y + to_plate[1, 2]
@@ -156,39 +168,12 @@ def _byte(v):
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _lut3(table, channel, u):
-    m = table.shape[0]
-    u = min(max(u, 0.0), m - 1.001)
-    i = int(u)
-    f = u - i
-    return table[i, channel] * (1.0 - f) + table[i + 1, channel] * f
-
-
-@njit(cache=True, nogil=True, fastmath=True, inline="always")
 def _lash(lash, rows, u, v):
-    """Darkening at v = 0 (edge) .. 1 (end of the reach) above the lid's edge."""
-    half = rows // 2
+    """Darkening along x at v = 0 (deepest on the eyeball) .. 0.5 (the lid's edge) .. 1 (highest above it)."""
     m = lash.shape[1]
-    u = min(max(u, 0.0), 1.0 * m - 1.001) if m > 1 else 0.0
-    t = half + v * (half - 1)
-    j = int(min(max(t, 0.0), rows - 1.001))
-    g = t - j
-    i = int(u)
-    f = u - i
-    return ((lash[j, i] * (1 - f) + lash[j, i + 1] * f) * (1 - g)
-            + (lash[j + 1, i] * (1 - f) + lash[j + 1, i + 1] * f) * g)  # fmt: skip
-
-
-@njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _lash_inner(lash, rows, u, v):
-    """Darkening at v = 0 (edge) .. 1 below the lid's edge, on the eyeball."""
-    half = rows // 2
-    t = half - v * (half - 1)
-    m = lash.shape[1]
-    u = min(max(u, 0.0), 1.0 * m - 1.001)
-    j = int(min(max(t, 0.0), rows - 1.001))
-    g = t - j
-    i = int(u)
-    f = u - i
+    t = min(max(v * (rows - 1), 0.0), rows - 1.001)
+    u = min(max(u, 0.0), m - 1.001)
+    j, i = int(t), int(u)
+    g, f = t - j, u - i
     return ((lash[j, i] * (1 - f) + lash[j, i + 1] * f) * (1 - g)
             + (lash[j + 1, i] * (1 - f) + lash[j + 1, i + 1] * f) * g)  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 
 from avatars.facemesh import EYE_RIGHT, MIRROR
 
-SPAN = 0.75
+SPAN = 0.85
 """Half width of what is kept round an eye, eye widths."""
 RISE, DROP = 0.75, 0.45
 """How far it reaches up and down."""
@@ -122,11 +122,12 @@ def fill(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """
     import cv2
 
+    weight = np.where(weight < 0.01, 0, weight).astype(np.float32)
     levels = [(colour * weight[..., None], weight)]
     while min(levels[-1][1].shape) > 2:
         c, w = levels[-1]
         c, w = cv2.pyrDown(c), cv2.pyrDown(w)
-        more = np.minimum(w * 4, 1) / np.maximum(w, 1e-6)
+        more = np.minimum(w * 4, 1) / np.maximum(w, 1e-4)
         levels.append((c * more[..., None], w * more))
     c, w = levels[-1]
     out = c / np.maximum(w, 1e-6)[..., None]
@@ -141,17 +142,17 @@ def smoothstep(t: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray
     return t * t * (3 - 2 * t)
 
 
-def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray, lower: np.ndarray) -> tuple[np.ndarray, float]:
+def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray, lower: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Refine the iris circle: where brightness grows most from inside to outside along its visible arcs.
 
-    upper, lower (w,): the lids' edges, local y per patch column. Returns centre (2,), radius.
+    upper, lower (w,): the lids' edges, local y per patch column. Returns centre (2,), radius, and the edge's contrast on its weaker side (0..40).
     """
     import cv2
 
     lum = cv2.GaussianBlur(luminance(patch.colour), (0, 0), max(0.02 * patch.scale, 0.5 * patch.zoom))
     angles = np.concatenate([np.linspace(-0.9, 0.9, 15), np.pi + np.linspace(-0.9, 0.9, 15)])
     around = np.stack([np.cos(angles), np.sin(angles)], 1)
-    best, found = -1e9, (guess, radius)
+    best, found = -1e9, (guess, radius, 0.0)
     shifts = np.linspace(-0.3, 0.3, 7) * radius
     grid = np.array([(dx, dy) for dx in shifts for dy in shifts * 0.6])
     for k in np.linspace(0.8, 1.4, 9):
@@ -171,7 +172,7 @@ def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray,
         score = left + right + 0.5 * np.minimum(left, right) - 25 * moved - 30 * (k - 1) ** 2
         i = int(score.argmax())
         if score[i] > best:
-            best, found = float(score[i]), (guess + grid[i], float(r))
+            best, found = float(score[i]), (guess + grid[i], float(r), float(np.minimum(left, right)[i]))
     return found
 
 
@@ -205,15 +206,15 @@ def analyse(patch: Patch, centre: np.ndarray, radius: float, upper: np.ndarray, 
     shade = 1 - shadow * np.exp(-np.maximum(below, 0) / reach)
     plain = colour / shade[..., None]
     known = np.clip(white, 0, 1)
-    spread = fill(np.dstack([plain * 1.0]), np.maximum(known, 0.002))
-    prior = fill(np.where(known[..., None] > 0.3, plain, typical), np.maximum(known, 0.03))
+    far = np.hypot(x, y) > 0.7  # the pyramid needs something to hold on to where no white is seen
+    spread = fill(np.where(far[..., None], typical, plain), np.maximum(known, 0.05 * far))
     trust = np.clip(known.sum() / (0.03 * patch.scale**2), 0, 1)
-    ball = known[..., None] * plain + (1 - known[..., None]) * (trust * spread + (1 - trust) * prior)
+    ball = known[..., None] * plain + (1 - known[..., None]) * (trust * spread + (1 - trust) * typical)
     # whatever else lies between the lids (corners, wet edges) stays as it is
     still = inside * (rho > 1.3) * (below > 0.05)
     ball = ball + still[..., None] * (plain - ball) * smoothstep(lum, 20, 40)[..., None] * (np.abs(x) > 0.36)[..., None]
 
-    disc = inside * (below > 0.05) * (above > 0.02)
+    disc = inside * (below > 0.06) * (above > 0.04)
     core = (rho < 0.85) & (disc > 0.5)
     whiteness = float(luminance(typical))
     contrast = (whiteness - float(np.median(lum[core]))) / max(whiteness, 1) if core.sum() > 20 else 0.0

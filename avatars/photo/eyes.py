@@ -82,15 +82,15 @@ def _take_apart(image: np.ndarray, points: np.ndarray, rim: Rim, basis: np.ndarr
     to_local, width = local_frame(points, rim)
     local = points[:, :2] @ to_local[:, :2].T + to_local[:, 2]
     patch = cut(image, to_local, width)
-    columns = int(np.clip(1.24 * width, 96, 512))
-    upper, lower = edge_table(local[rim.upper], columns), edge_table(local[rim.lower], columns)
-    lower = np.maximum(lower, upper)
-    per_column = np.interp(patch.x[0], np.linspace(X_FIRST, X_LAST, columns), upper), np.interp(
-        patch.x[0], np.linspace(X_FIRST, X_LAST, columns), lower
-    )
+    columns = int(np.clip(1.44 * width, 96, 512))
+    edges = local[rim.upper], local[rim.lower]
+    x = np.linspace(X_FIRST, X_LAST, columns)
     centre = local[rim.iris[0]]
     radius = float(np.linalg.norm(local[rim.iris[1:]] - centre, axis=1).max())
-    centre, radius = find_iris(patch, centre, radius, *per_column)
+    upper, lower = (edge_table(p, columns) for p in edges)
+    lower = np.maximum(lower, upper)
+    per_column = np.interp(patch.x[0], x, upper), np.interp(patch.x[0], x, lower)
+    centre, radius, _ = find_iris(patch, centre, radius, *per_column)
     corner = points[rim.upper[-1]] - points[rim.upper[0]]
     ball = analyse(patch, centre, radius, *per_column, float(np.linalg.norm(corner) / width))
     shade = 1 - ball.shadow * np.exp(-np.maximum(patch.y - per_column[0], 0) / ball.reach)
@@ -129,13 +129,15 @@ def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, photo: np.nda
     middle = (upper + lower) / 2
     crossed = upper > lower
     upper, lower = np.where(crossed, middle, upper), np.where(crossed, middle, lower)
-    depth = np.maximum(np.max(eye.opening), 0.02)
-    ends = np.clip(eye.opening / (0.35 * depth), 0, 1)
-    closed = np.clip((upper - lids.upper) / np.maximum(eye.opening, 0.3 * depth), 0, 1) * ends
-    top = np.minimum(top, upper - 0.05)
-    overall = _ramp(float(closed[columns // 4 : -columns // 4].mean()), 0.06, 0.9)
-    lut = np.stack([upper, lower, lids.upper, lids.lower, top, closed, lids.line * overall,
-                    np.zeros_like(upper)]).astype(np.float32)  # fmt: skip
+    depth = max(float(eye.opening.max()), 0.02)
+    closed = np.clip((upper - lids.upper) / np.maximum(eye.opening, 0.4 * depth), 0, 1)
+    closed = np.convolve(np.pad(closed, (_WIDE, _WIDE), "edge"), _soft_window(columns), "same")[_WIDE:-_WIDE]
+    overall = float(closed[columns // 3 : -columns // 3].mean())
+    upper = upper + (lower - upper) * _ramp(overall, 0.88, 0.97)
+    brow = np.interp(np.linspace(X_FIRST, X_LAST, columns), posed[rim.brow, 0], posed[rim.brow, 1])
+    top = np.minimum(np.maximum(top - 0.12, np.minimum(brow + 0.06, top)), np.minimum(upper, lids.upper) - 0.05)
+    lut = np.stack([upper, lower, lids.upper, lids.lower, top, closed, lids.line * _ramp(overall, 0.06, 0.9), lids.thick])
+    lut = lut.astype(np.float32)
 
     pixel = float(np.sqrt(abs(np.linalg.det(to_local[:, :2]))))
     place = np.zeros(16, np.float32)
@@ -159,7 +161,17 @@ def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, photo: np.nda
     box = np.array([max(low[0], 0), max(low[1], 0), min(high[0], w), min(high[1], h)]).astype(np.int64)
     if box[2] > box[0] and box[3] > box[1]:
         shade(canvas, box, to_local.astype(np.float32), eye.patch.to_plate.astype(np.float32), ball.ball, ball.iris,
-              lids.skin, lids.lash, lut, place, number)  # fmt: skip
+              lids.skin, lids.tint, lids.lash, lut, place, number)  # fmt: skip
+
+
+_WIDE = 32
+
+
+def _soft_window(columns: int) -> np.ndarray:
+    """Smoothing along x over about a tenth of the eye."""
+    t = np.arange(-_WIDE, _WIDE + 1) / (0.05 * columns)
+    window = np.exp(-0.5 * t * t)
+    return window / window.sum()
 
 
 def _direction(gaze: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from avatars.photo.eyeball import Patch, Rim, fill, luminance, smoothstep
 
-X_FIRST, X_LAST = -0.62, 0.62
+X_FIRST, X_LAST = -0.72, 0.72
 """Ends of the tables along x, eye widths."""
 LASH_UP, LASH_IN = 0.10, 0.06
 """Reach of the lashes' darkening above the upper lid's edge and onto the eyeball, eye widths."""
@@ -17,13 +17,16 @@ LASH_ROWS = 33
 
 @dataclass(frozen=True)
 class Lids:
-    """skin (m, 3): colour of the lid along x; lash (rows, m): darkening, middle row at the lid's edge, first
-    row LASH_IN below it, last LASH_UP above; line (m,): strength of the line where closed lids meet;
+    """skin (h, w, 3): the patch as if it were all skin; tint (3, m): the lid's colour against it; lash (rows, m): darkening, middle row at the lid's edge, first
+    row LASH_IN below it, last LASH_UP above; line, thick (m,): strength and half width
+    of the line where closed lids meet;
     upper, lower (m,): the edges in the photo."""
 
     skin: np.ndarray
+    tint: np.ndarray
     lash: np.ndarray
     line: np.ndarray
+    thick: np.ndarray
     upper: np.ndarray
     lower: np.ndarray
 
@@ -66,37 +69,81 @@ def analyse_lids(patch: Patch, local: np.ndarray, rim: Rim, upper: np.ndarray, l
 
     x = np.linspace(X_FIRST, X_LAST, columns)
     brow = np.interp(x, local[rim.brow, 0], local[rim.brow, 1])
-    room = np.clip(upper - brow, 0.15, 0.5)
-    # skin: middle brightness between lashes and brow, per column, smooth along the lid
-    heights = np.linspace(0.12, 0.6, 14)
-    xs = np.broadcast_to(x[None], (14, columns))
-    ys = upper[None] - heights[:, None] * room[None]
-    strip = _sample(patch, patch.colour, xs, ys)
-    order = np.argsort(luminance(strip), axis=0)
-    skin = np.take_along_axis(strip, order[6:10, :, None], 0).mean(0)
-    sigma = 0.06 * columns
-    skin = cv2.GaussianBlur(skin[None], (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)[0]
-    typical = np.median(strip.reshape(-1, 3), axis=0)
-    skin = skin * np.minimum(1, 1.15 * luminance(typical) / np.maximum(luminance(skin), 1))[:, None]
-
+    fold = np.minimum(np.interp(x, local[rim.above, 0], local[rim.above, 1]), upper - 0.05)
+    skin = skin_plate(patch, x, np.minimum(brow + 0.05, fold - 0.05), fold, upper, lower)
     half = LASH_ROWS // 2
     d = np.concatenate([np.linspace(LASH_IN, 0, half, endpoint=False), np.linspace(0, -LASH_UP, half + 1)])
     ys = upper[None] + d[:, None]
     xs = np.broadcast_to(x[None], ys.shape)
     seen = luminance(_sample(patch, patch.colour, xs, ys))
     under = luminance(_sample(patch, ball_seen, xs, ys))
-    skin_lum = luminance(skin)[None]
-    # per column, darkening on skin counts against the skin next to the lashes, not the ideal colour
-    model = np.where(d[:, None] > 0, under, np.minimum(skin_lum, seen[-6:].mean(0)[None]))
-    lash = np.clip(seen / np.maximum(model, 1), 0.08, 1.0)
+    # on skin darkening counts against the skin next to the lashes, not the ideal colour
+    beside = np.minimum(luminance(_sample(patch, skin, xs, ys)), seen[-6:].mean(0)[None])
+    lash = np.clip(seen / np.maximum(np.where(d[:, None] > 0, under, beside), 1), 0.08, 1.0)
     taper = np.where(d > 0, 1 - smoothstep(d, 0.5 * LASH_IN, LASH_IN), 1 - smoothstep(-d, 0.5 * LASH_UP, LASH_UP))
     ends = smoothstep(0.56 - np.abs(x), 0.0, 0.1)
-    lash = 1 - (1 - lash) * taper[:, None] * ends[None]
-    low, high = half - 5, half + 6
-    line = 1 - cv2.GaussianBlur(lash[low:high].min(0)[None], (0, 0), 0.05 * columns)[0]
-    line = np.clip(line, 0.3, 0.85) * np.sqrt(smoothstep(0.5 - np.abs(x), 0.0, 0.18))
-    return Lids(np.ascontiguousarray(skin, np.float32), np.ascontiguousarray(lash, np.float32),
-                line.astype(np.float32), upper.astype(np.float32), lower.astype(np.float32))  # fmt: skip
+    pixel = columns / (X_LAST - X_FIRST) * patch.zoom / patch.scale
+    lash = cv2.GaussianBlur(1 - (1 - lash) * taper[:, None] * ends[None], (0, 0), sigmaX=max(1.2 * pixel, 0.6), sigmaY=0.6)
+    line = 1 - cv2.GaussianBlur(lash[half - 6 : half + 9].min(0)[None], (0, 0), 0.05 * columns)[0]
+    thick = 0.008 + 0.016 * np.clip(line, 0, 1)
+    side = smoothstep(0.52 - np.abs(x), 0.0, 0.25)
+    line = np.clip(line + 0.1, 0.3, 0.85) * np.sqrt(side)
+    tint = lid_tint(patch, skin, x, fold, upper)
+    return Lids(np.ascontiguousarray(skin, np.float32), tint, np.ascontiguousarray(lash, np.float32), line.astype(np.float32),
+                (thick * (0.4 + 0.6 * side)).astype(np.float32), upper.astype(np.float32), lower.astype(np.float32))  # fmt: skip
+
+
+def skin_plate(patch: Patch, x: np.ndarray, brow: np.ndarray, fold: np.ndarray, upper: np.ndarray,
+               lower: np.ndarray) -> np.ndarray:  # fmt: skip
+    """The patch (h, w, 3) as if it were all skin: eye, lashes and brow filled from the skin around them, with
+    some of that skin's grain.
+
+    brow, fold, upper, lower: heights along x of the brow's lower edge, the lid's fold and the lids' edges.
+    """
+    import cv2
+
+    column = lambda table: np.interp(patch.x[0], x, table)[None]  # noqa: E731
+    y, colour = patch.y, patch.colour
+    lum = luminance(colour)
+    above = smoothstep(column(fold) - y, 0.0, 0.04) * smoothstep(y - column(brow), 0.0, 0.05)
+    below = smoothstep(y - column(lower), 0.10, 0.16) * smoothstep(0.4 - y, 0.0, 0.05)
+    beside = smoothstep(np.abs(patch.x), 0.58, 0.68) * (y > column(brow)) * (y < 0.3)
+    known = np.maximum(np.maximum(above, below), beside)
+    typical = fill(colour, known * smoothstep(lum, 5, 30))
+    typical = cv2.GaussianBlur(typical, (0, 0), 0.12 * patch.scale)
+    known = known * smoothstep(lum / np.maximum(luminance(typical), 1), 0.8, 0.95)
+    known = known * (1 - smoothstep(lum / np.maximum(luminance(typical), 1), 1.1, 1.3))
+    # the fill leans on the skin above: a closed lid faces the light like the skin under the brow
+    known = known * np.where(y > 0, 0.5, 1.0)
+    smooth = fill(cv2.GaussianBlur(colour, (0, 0), 0.02 * patch.scale), known)
+    smooth = cv2.GaussianBlur(smooth, (0, 0), 0.03 * patch.scale)
+    detail = lum / np.maximum(cv2.GaussianBlur(lum, (0, 0), 0.025 * patch.scale), 1)
+    rows, columns = np.indices(lum.shape, np.float32)
+    # grain of the skin under the brow, folded back and forth over the lid
+    room = np.maximum(column(fold) - column(brow) - 0.09, 0.02)
+    way = (y - column(fold)) / room
+    mirror = column(fold) - 0.06 - room * np.abs((way + 1) % 2 - 1)
+    rows = np.where(way > -0.5, mirror * patch.to_plate[1, 1] + patch.to_plate[1, 2], rows).astype(np.float32)
+    detail = cv2.remap(detail, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return smooth * np.clip(detail, 0.95, 1.05)[..., None]
+
+
+def lid_tint(patch: Patch, skin: np.ndarray, x: np.ndarray, fold: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """(3, m): colour of the lid that shows between fold and lashes against the filled skin; 1 where lashes and
+    shadow hide it."""
+    import cv2
+
+    high, low = np.minimum(fold, upper - 0.12) + 0.02, upper - 0.06
+    share = np.linspace(0, 1, 10)[:, None]
+    xs, ys = np.broadcast_to(x[None], (10, len(x))), high[None] + share * (low - high)[None]
+    strip, plain = _sample(patch, patch.colour, xs, ys), _sample(patch, skin, xs, ys)
+    order = np.argsort(luminance(strip), axis=0)[5:9, :, None]
+    ratio = np.take_along_axis(strip, order, 0).mean(0) / np.maximum(np.take_along_axis(plain, order, 0).mean(0), 1)
+    ratio = cv2.GaussianBlur(ratio[None], (0, 0), 0.1 * len(x), borderType=cv2.BORDER_REPLICATE)[0]
+    level = luminance(ratio)
+    trusted = smoothstep(level, 0.7, 0.9)[:, None]
+    ratio = trusted * ratio / np.maximum(level, 0.1)[:, None] * np.clip(level, 0.85, 1.08)[:, None] + (1 - trusted) * 0.92
+    return np.ascontiguousarray((1 + smoothstep(0.5 - np.abs(x), 0, 0.15)[:, None] * (ratio - 1)).T, np.float32)
 
 
 def _sample(patch: Patch, image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
