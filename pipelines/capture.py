@@ -58,8 +58,10 @@ class Capture:
         target = check_output(path, "motion")
         from studio.clip import ahead
         from studio.motion_io import save_motion
+        from studio.progress import Progress
 
         began, frames, lost = time.monotonic(), 0, 0
+        tell = progress or self.progress
 
         def counted() -> Iterator[FaceMotion]:
             nonlocal frames, lost
@@ -67,6 +69,12 @@ class Capture:
                 frames += len(block)
                 lost += int((block.confidence <= 0).sum())
                 yield block
+                if tell is not None:
+                    seconds = time.monotonic() - began
+                    left = None if not self.total else max(0.0, seconds / frames * (self.total - frames))
+                    tell(Progress("capture", frames, self.total, seconds, left))
+            if tell is not None:
+                tell(Progress("capture", frames, frames, time.monotonic() - began, 0.0))
             if self.seen and frames and lost == frames:
                 raise NoFaceError(f"{self.source}: no face in {frames} frames. Crop closer to the face.")
 

@@ -50,6 +50,8 @@ def check_output(path: str | os.PathLike[str], kind: str) -> Path:
     endings, words = _KINDS[kind]
     target = Path(path)
     place = target
+    if kind != "video" and target.is_dir():
+        raise OutputError(f"{path}: is a folder; name a file in it, such as {target / ('out' + endings[0])}")
     if kind == "video" and is_sequence(path):
         place = target.parent if "%" in target.name else target
         if "%" in target.name and target.suffix.lower() not in PICTURES:

@@ -158,8 +158,7 @@ def resized(portrait: Portrait, size: int | tuple[int, int]) -> Portrait:
 
     def move(face: Observation) -> Observation:
         landmarks = face.landmarks.copy()
-        landmarks[:, 0] = landmarks[:, 0] * scale + matrix[0, 2]
-        landmarks[:, 1] = landmarks[:, 1] * scale + matrix[1, 2]
+        landmarks[:, :2] = (landmarks[:, :2] - corner) * scale  # they count from the picture's edge, not from a pixel's centre
         landmarks[:, 2] *= scale
         return replace(face, landmarks=landmarks, size=target)
 

@@ -159,7 +159,9 @@ class TalkingPortraitPipeline:
         def draw() -> Iterator[np.ndarray]:
             base = ahead(drive.stream, room=2)
             try:
-                streams = [layered(b, i) for i, b in enumerate(itertools.tee(base, len(seen.faces)))]
+                people = len(seen.faces)
+                copies = itertools.tee(base, people) if people > 1 else [base]
+                streams = [layered(copy, i) for i, copy in enumerate(copies)]
                 yield from scene.frames(streams, neutralize=neutralize or 0.0)
             finally:
                 base.close()

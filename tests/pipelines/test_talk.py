@@ -37,7 +37,7 @@ def test_rates_and_durations_are_exact(tmp_path, fps):
     for k, time in enumerate(times):
         assert abs(time - k / fps) < Fraction(1, 1000)
     sound = Audio.open(tmp_path / "out.mp4")
-    assert abs(len(sound.samples(16000)) / 16000 - len(times) / float(fps)) <= 1 / float(fps) + 0.025  # an AAC frame
+    assert abs(sound.duration - len(times) / float(fps)) <= 1 / float(fps)
 
 
 def test_frame_times_are_exact_rationals():
@@ -145,6 +145,6 @@ def test_memory_does_not_grow_with_the_length():
         if k in (200, 1400):
             peaks.append(tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()
-    assert peaks[1] < 1.15 * peaks[0]
+    assert peaks[1] < 1.1 * peaks[0]
 
 
