@@ -18,10 +18,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
-from studio.arkit import ARKIT, INDEX
+from studio.arkit import ARKIT, INDEX, mirror
 from studio.errors import UsageError
 
 EYE_SPAN = 0.09
@@ -151,3 +152,130 @@ class FaceMotion:
             for direction, value in (("Out", yaw), ("In", -yaw), ("Down", pitch), ("Up", -pitch)):
                 weights[:, INDEX[f"eyeLook{direction}{side}"]] = np.maximum(value, 0) / LOOK_LIMIT[direction]
         return replace(self, weights=weights)
+
+    # ---- operations: each returns a new motion ---------------------------------------------------
+
+    def with_fps(self, fps: Fraction | int) -> FaceMotion:
+        """Resampled to another rate over the same time: linear between frames, averaged where frames get fewer."""
+        fps = Fraction(fps)
+        if fps == self.fps or len(self) == 0:
+            return replace(self, fps=fps)
+        count = max(1, round(len(self) * fps / self.fps))
+        source = (np.arange(count) + 0.5) * float(self.fps / fps) - 0.5  # middles of the new frames' spans
+        step = float(self.fps / fps)
+
+        def sample(values: np.ndarray) -> np.ndarray:
+            if step > 1:  # average what a longer frame spans
+                taps = np.linspace(-0.5, 0.5, 2 * int(np.ceil(step)) + 1)[1::2] * step
+                return np.mean([_at(values, source + t) for t in taps], 0)
+            return _at(values, source)
+
+        residual = None if self.residual is None else sample(self.residual)
+        start = round(self.start * fps / self.fps)
+        return replace(
+            self, weights=sample(self.weights), fps=fps, head=sample(self.head),
+            confidence=sample(self.confidence), start=start, residual=residual,
+        )  # fmt: skip
+
+    def scale(self, factor: float, shapes: Iterable[str] | None = None) -> FaceMotion:
+        """Weights times `factor`: all of them, or the named shapes alone."""
+        weights = self.weights.copy()
+        where = slice(None) if shapes is None else [INDEX[name] for name in shapes]
+        weights[:, where] *= factor
+        return replace(self, weights=weights)
+
+    def clamp(self, low: float = 0.0, high: float = 1.0) -> FaceMotion:
+        """Weights held within low..high."""
+        return replace(self, weights=np.clip(self.weights, low, high))
+
+    def add(self, other: FaceMotion) -> FaceMotion:
+        """Weights and head of both added, over this motion's frames; beyond its end `other` counts as zero."""
+        _same_rate(self, other)
+        weights, head = self.weights.copy(), self.head.copy()
+        shift = other.start - self.start
+        first, last = max(0, shift), min(len(self), shift + len(other))
+        if last > first:
+            weights[first:last] += other.weights[first - shift : last - shift]
+            head[first:last] += other.head[first - shift : last - shift]
+        return replace(self, weights=weights, head=head)
+
+    def blend(self, other: FaceMotion, share: float) -> FaceMotion:
+        """(1 - share) of this and `share` of the other; both of one length and rate."""
+        _same_rate(self, other)
+        if len(self) != len(other):
+            raise UsageError(f"motions of {len(self)} and {len(other)} frames can't be blended")
+        mix = lambda a, b: a * (1 - share) + b * share  # noqa: E731
+        return replace(self, weights=mix(self.weights, other.weights), head=mix(self.head, other.head), residual=None)
+
+    def smooth(self, seconds: float) -> FaceMotion:
+        """Weights and head smoothed without delay by a Gaussian of `seconds` standard deviation."""
+        sigma = seconds * float(self.fps)
+        if sigma <= 0 or len(self) < 2:
+            return self
+        reach = int(np.ceil(3 * sigma))
+        window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+        window /= window.sum()
+
+        def run(values: np.ndarray) -> np.ndarray:
+            padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
+            return sum(w * padded[k : k + len(values)] for k, w in enumerate(window))
+
+        return replace(self, weights=run(self.weights), head=run(self.head))
+
+    def relative_to(self, weights: np.ndarray, head: np.ndarray) -> FaceMotion:
+        """The change against a reference: weights (52,), head (6,)."""
+        return replace(self, weights=self.weights - weights, head=self.head - head)
+
+    def mirrored(self) -> FaceMotion:
+        """Left and right exchanged, as in a mirror."""
+        weights = self.weights[:, [INDEX[mirror(name)] for name in ARKIT]]
+        return replace(self, weights=weights, head=self.head * np.float32([-1, 1, -1, -1, 1, 1]), residual=None)
+
+    def save(self, path: str | Path) -> None:
+        """Writes .npz, .csv (Live Link Face) or .json; see `studio.motion_io`."""
+        from studio.motion_io import save_motion
+
+        save_motion(path, self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> FaceMotion:
+        """Reads .npz, .csv (Live Link Face) or .json."""
+        from studio.motion_io import load_motion
+
+        return load_motion(path)
+
+
+def _at(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    where = np.clip(where, 0, len(values) - 1)
+    low = np.minimum(where.astype(int), max(0, len(values) - 2))
+    share = (where - low).reshape(-1, *[1] * (values.ndim - 1))
+    return values[low] * (1 - share) + values[np.minimum(low + 1, len(values) - 1)] * share
+
+
+def _same_rate(a: FaceMotion, b: FaceMotion) -> None:
+    if a.fps != b.fps:
+        raise UsageError(f"motions of {a.fps} and {b.fps} frames a second don't go together; use with_fps")
+
+
+def blocks(motion: FaceMotion | Iterable[FaceMotion], seconds: float = 1.0) -> Iterator[FaceMotion]:
+    """A motion in blocks of about `seconds`; a stream as it is."""
+    if not isinstance(motion, FaceMotion):
+        yield from motion
+        return
+    size = max(1, round(seconds * float(motion.fps)))
+    for first in range(0, len(motion), size):
+        yield motion[first : first + size]
+
+
+def join(motion: FaceMotion | Iterable[FaceMotion]) -> FaceMotion:
+    """A stream of consecutive blocks as one motion. Raises UsageError for none, or for differing rates."""
+    if isinstance(motion, FaceMotion):
+        return motion
+    parts = list(motion)
+    if not parts:
+        raise UsageError("a stream without blocks is no motion")
+    for part in parts[1:]:
+        _same_rate(parts[0], part)
+    stack = lambda name: np.concatenate([getattr(p, name) for p in parts])  # noqa: E731
+    residual = stack("residual") if all(p.residual is not None for p in parts) else None
+    return FaceMotion(stack("weights"), parts[0].fps, stack("head"), stack("confidence"), parts[0].start, residual)
