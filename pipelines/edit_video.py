@@ -76,7 +76,7 @@ def observed(clip: Any, face: int | str) -> Iterator[Seen]:
 
     tracker = FaceTracker(max_faces=1 if face == 0 else 8)
     for frame, faces in tracker.track(clip.frames_at(clip.fps)):
-        here = [f for f in faces if f.confidence > 0]
+        here = [f for f in faces if f.confidence > 0 or f.time == frame.time]  # seen, or bridged over a short gap
         chosen = here if face == "all" else [f for f in here if f.face_id == face]
         yield Seen(frame.image, {f.face_id: f for f in chosen}, tuple(f for f in here if f not in chosen))
 
