@@ -15,15 +15,18 @@ from typing import Protocol
 
 import numpy as np
 
-from controls.speech_features import BANDS, HZ, RATE, features
+from controls.speech_features import HZ, RATE, features
 from controls.speech_hearing import Hearing
-from controls.speech_lips import AHEAD, BEHIND, MARGIN, articulate, lip_weights, listen, windowed
+from controls.speech_lips import AHEAD, BEHIND, CURVES, MARGIN, articulate, lip_weights, listen, windowed
 from controls.spoken import SpokenBlock
 from studio.errors import MediaError, UsageError
 from studio.motion import FaceMotion
 
 LOOK_AHEAD = (AHEAD + MARGIN) / HZ + 0.04
-"""Seconds of sound after a moment that its lips depend on, block size aside: .16 s of context, .04 s lead and window."""
+"""Seconds of sound after a moment that its lips depend on, block size aside: context, lead and window."""
+
+
+_SILENT = CURVES.index("silent")
 
 
 class Sound(Protocol):
@@ -40,7 +43,7 @@ class SpeechSettings:
     """
 
     opening: float = 1.0
-    lead: float = 0.015
+    lead: float = 0.025
     pause: float = 0.18
 
     def __post_init__(self) -> None:
@@ -89,34 +92,18 @@ class SpeechDriver:
             raise MediaError("there is no sound in it")
 
     def _track(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """(n, 9) at 100 Hz: seven articulation curves, loudness, phrase end."""
-        levels: list[np.ndarray] = []  # loudness waits here for the curves, which come later
-        hearing = Hearing()
-
-        def hear() -> Iterator[np.ndarray]:
-            for chunk in features(blocks):
-                heard = hearing(chunk)
-                levels.append(heard[:, BANDS])
-                yield heard
-
-        curves = windowed(windowed(hear(), BEHIND, AHEAD, listen), MARGIN, MARGIN, articulate)
-        loud, quiet, ended = 0.0, 0, True
-        waiting = np.zeros(0, np.float32)
-        for rows in curves:
-            waiting = np.concatenate([waiting, *levels])
-            levels.clear()
-            here, waiting = waiting[: len(rows)], waiting[len(rows) :]
-            extra = np.zeros((len(rows), 2))
-            for i, (level, silent) in enumerate(zip(here, rows[:, 4], strict=True)):
-                target = max(0.0, 1.15 + float(level)) * (1 - silent)  # -23 dB under the peak is nothing
-                loud += (target - loud) * (0.25 if target > loud else 0.10)
+        """(n, 9) at 100 Hz: the articulation curves, loudness last, and where phrases end."""
+        heard = map(Hearing(), features(blocks))
+        quiet, ended = 0, True
+        for rows in windowed(windowed(heard, BEHIND, AHEAD, listen), MARGIN, MARGIN, articulate):
+            ends = np.zeros((len(rows), 1))
+            for i, silent in enumerate(rows[:, _SILENT]):
                 quiet = quiet + 1 if silent > 0.5 else 0
-                end = not ended and quiet >= self.settings.pause * HZ
-                ended = ended or end
-                if quiet == 0 and silent < 0.1:
-                    ended = False
-                extra[i] = min(loud, 1.0), end
-            yield np.concatenate([rows, extra], 1)
+                if ended:
+                    ended = silent > 0.1
+                elif quiet >= self.settings.pause * HZ:
+                    ends[i] = ended = True
+            yield np.concatenate([rows, ends], 1)
 
     def _frames(self, track: Iterable[np.ndarray], fps: Fraction, count: list[int]) -> Iterator[SpokenBlock]:
         """The 100 Hz track read at the middle of each frame."""
@@ -134,7 +121,7 @@ class SpeechDriver:
             rows = held[low] * (1 - part) + held[high] * part
             edges = np.clip(np.floor(np.append(numbers, stop) / rate * HZ).astype(int) - first, 0, len(held))
             ends = np.array([held[a:b, 8].any() for a, b in pairwise(edges)], bool)
-            motion = FaceMotion(lip_weights(rows[:, :7], self.settings.opening), fps, start=frame)
+            motion = FaceMotion(lip_weights(rows[:, :8], self.settings.opening), fps, start=frame)
             frame = stop
             return SpokenBlock(motion, rows[:, 7], ends)
 

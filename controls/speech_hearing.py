@@ -25,7 +25,9 @@ _BOTTOM = -14.0  # natural-log units under the peak: below lies noise, whatever 
 
 # mean of speech in each band against the peak level, natural-log units; measured on flite's voices
 _PRIOR = np.interp(
-    np.arange(BANDS), [0, 1, 3, 5, 7, 11, 14, 17, 19, 23], [-0.7, -0.7, -1.9, -5.0, -6.9, -7.9, -6.1, -7.3, -11.1, -11.3]
+    np.arange(BANDS),
+    [0, 1, 3, 5, 7, 11, 14, 17, 19, 23],
+    [-0.7, -0.7, -1.9, -5.0, -6.9, -7.9, -6.1, -7.3, -11.1, -11.3],
 )
 
 

@@ -1,7 +1,7 @@
-"""From what is heard to what the lips do: seven articulation curves, then ARKit weights.
+"""From what is heard to what the lips do: articulation curves, then ARKit weights.
 
-`Ear` is a small map (one hidden layer, some ten thousand numbers in `data/speech_map.npz`) from 220 ms of
-hearing to the seven curves below; `demos/fit_speech_map.py` fits it to synthesised speech whose phones are
+`listen` is a small map (one hidden layer, some ten thousand numbers in `data/speech_map.npz`) from 220 ms of
+hearing to the curves below; `demos/fit_speech_map.py` fits it to synthesised speech whose phones are
 known. `articulate` turns its output into curves that a mouth can follow; `lip_weights` are the lips.
 """
 
@@ -17,9 +17,9 @@ from controls.speech_features import BANDS
 from controls.speech_hearing import HEARD
 from studio.arkit import ARKIT, INDEX
 
-CURVES = ("open", "round", "spread", "closed", "silent", "labiodental", "sibilant")
-"""What `Ear` tells of each 10 ms, all 0..1: lips' opening, rounding and spreading; the probability of p b m,
-of silence, of f v, and of s z and their broad kin."""
+CURVES = ("open", "round", "spread", "closed", "silent", "labiodental", "sibilant", "loud")
+"""What `listen` tells of each 10 ms, all 0..1: lips' opening, rounding and spreading; the probability of p b m,
+of silence, of f v, and of s z and their broad kin; last the loudness, 0 at 23 dB under the speaker's peak."""
 
 _OFFSETS = (-12, -9, -6, -4, -2, -1, 0, 1, 2, 4, 6, 9)  # frames of 10 ms that the map sees
 BEHIND, AHEAD = 12, 9
@@ -58,10 +58,12 @@ def _speech_map() -> tuple[np.ndarray, ...]:
 
 
 def listen(heard: np.ndarray) -> np.ndarray:
-    """(behind + n + ahead, HEARD) to (n, 7) `CURVES`."""
+    """(BEHIND + n + AHEAD, HEARD) to (n, 8) `CURVES`."""
     mean, scale, a, a0, b, b0 = _speech_map()
     hidden = np.maximum(((surroundings(heard) - mean) / scale) @ a + a0, 0)
-    return 1 / (1 + np.exp(-(hidden @ b + b0)))
+    told = 1 / (1 + np.exp(-(hidden @ b + b0)))
+    loud = np.clip(1.15 + heard[BEHIND : len(heard) - AHEAD, BANDS], 0, 1)
+    return np.concatenate([told, loud[:, None]], 1)
 
 
 # ---- what a mouth can follow -------------------------------------------------------------------------
@@ -69,7 +71,10 @@ def listen(heard: np.ndarray) -> np.ndarray:
 MARGIN = 7
 """Frames of 10 ms that `articulate` needs on either side."""
 
-_OPEN, _ROUND, _SPREAD, _CLOSED, _SILENT, _FF, _SS = range(7)
+EFFORT = 0.3
+"""Share of loudness in how far the mouth opens: who speaks up opens more."""
+
+_OPEN, _ROUND, _SPREAD, _CLOSED, _SILENT, _FF, _SS, _LOUD = range(8)
 
 
 def _hann(width: int) -> np.ndarray:
@@ -91,7 +96,7 @@ def _widest(rows: np.ndarray, reach: int) -> np.ndarray:
 
 
 def articulate(curves: np.ndarray) -> np.ndarray:
-    """(MARGIN + n + MARGIN, 7) of `listen` to (n, 7): the same curves as lips and jaw can follow them.
+    """(MARGIN + n + MARGIN, 8) of `listen` to (n, 8): the same curves as lips and jaw can follow them.
 
     Jaw and lips have inertia, a closure holds for 50 ms at least so that no frame rate misses it, and in
     silence everything comes to rest: `silent` is 1 and the rest exactly 0.
@@ -102,11 +107,13 @@ def articulate(curves: np.ndarray) -> np.ndarray:
     closed = _smooth(_widest(closed[1:-1], 2), _hann(7)[1:-1] / _hann(7)[1:-1].sum())[2:-2]
     tuck = _smooth(np.clip((curves[:, _FF] - 0.25) / 0.35, 0, 1), _FAST)[5:-5]
     teeth = _smooth(curves[:, _SS], _FAST)[5:-5]
-    opening = _smooth(curves[:, _OPEN] * speaking, _JAW)[2:-2]
+    effort = 1 - EFFORT + 1.3 * EFFORT * curves[:, _LOUD]
+    opening = _smooth(curves[:, _OPEN] * effort * speaking, _JAW)[2:-2]
     rounding = _smooth(curves[:, _ROUND] * speaking, _JAW)[2:-2]
     spreading = _smooth(curves[:, _SPREAD] * speaking, _LIPS)[3:-3]
-    out = np.stack([opening, rounding, spreading, closed, 1 - gate, tuck, teeth], 1)
-    for column in (_OPEN, _ROUND, _SPREAD, _CLOSED, _FF, _SS):
+    loud = _smooth(curves[:, _LOUD] * speaking, _JAW)[2:-2]
+    out = np.stack([opening, rounding, spreading, closed, 1 - gate, tuck, teeth, loud], 1)
+    for column in (_OPEN, _ROUND, _SPREAD, _CLOSED, _FF, _SS, _LOUD):
         out[:, column] *= gate
     return out
 
@@ -115,11 +122,11 @@ def articulate(curves: np.ndarray) -> np.ndarray:
 
 
 def lip_weights(curves: np.ndarray, opening: float = 1.0) -> np.ndarray:
-    """(T, 7) articulation curves to (T, 52) ARKit weights. `opening` scales how wide the mouth opens."""
-    wide, rounded, spread, closed, _, tuck, teeth = curves.T
+    """(T, 8) articulation curves to (T, 52) ARKit weights. `opening` scales how wide the mouth opens."""
+    wide, rounded, spread, closed, _, tuck, teeth, _ = curves.T
     apart = np.clip(1.25 * wide - 0.06, 0, None)  # regression shies away from both ends
     narrow = np.clip(1 - 0.6 * teeth - 0.5 * tuck, 0, 1)  # teeth meet for s, lip and teeth for f
-    jaw = opening * 0.42 * apart * (1 - 0.3 * rounded) * narrow
+    jaw = opening * 0.58 * apart * (1 - 0.3 * rounded) * narrow
     free = 1 - closed
     rounded = np.clip(1.4 * rounded - 0.12, 0, 1)
     spread = np.clip(1.3 * spread - 0.1, 0, 1) * (1 - rounded)
