@@ -53,18 +53,15 @@ def _hole_box(lips: np.ndarray, shape: tuple[int, ...], edge_px: float):
     """The same for the mouth's own box: (slices, alpha or None)."""
     import cv2
 
+    from avatars.photo.mouth_shader import coverage
+
     curve = _closed_curve(lips, 6)
     low = np.maximum(np.floor(curve.min(0)).astype(int) - 3, 0)
     high = np.minimum(np.ceil(curve.max(0)).astype(int) + 4, [shape[1], shape[0]])
     box = (slice(low[1], high[1]), slice(low[0], high[0]))
     if (high <= low).any():
         return box, None
-    fine = 4
-    size = (high - low) * fine
-    mask = np.zeros((size[1], size[0]), np.uint8)
-    polygon = ((curve - low + 0.5) * fine - 0.5) * 16
-    cv2.fillPoly(mask, [np.round(polygon).astype(np.int32)], 255, shift=4)
-    part = cv2.resize(mask, (size[0] // fine, size[1] // fine), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    part = coverage(curve - low, int(high[1] - low[1]), int(high[0] - low[0]), 4)
     return box, cv2.GaussianBlur(part, (0, 0), 0.45 * edge_px) if edge_px > 0 else part
 
 
@@ -79,11 +76,6 @@ def _closed_curve(points: np.ndarray, between: int) -> np.ndarray:
         q = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
         parts.append(q.transpose(1, 0, 2).reshape(-1, 2))
     return np.concatenate(parts)
-
-
-def _affine(points: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """(2, 4) least-squares affine map from points (n, 3) to pixels (n, 2)."""
-    return np.linalg.lstsq(np.c_[points, np.ones(len(points))], pixels, rcond=None)[0].T
 
 
 class MouthInterior:
@@ -113,6 +105,7 @@ class MouthInterior:
         self._tables = arch_table(True), arch_table(False)
         self.own = OwnInterior.nothing()
         self._opened = False
+        self._slack = np.zeros(9)  # mm by which the photo's shut lips seem to gape
         noise = np.random.default_rng(7).normal(size=(64, 64))
         self._grain = noise.astype(np.float32)
 
@@ -142,11 +135,13 @@ class MouthInterior:
         mouth = cls(read_palette(image, mesh_px), face, 1.0 / scale, rest, settings, jaw)
         if face[13, 1] - face[14, 1] > settings.open_mm:
             mouth._keep_own(image, np.asarray(mesh_px, np.float64))
+        if not mouth._opened:
+            gap = face[LIPS_INNER[:10:-1], 1] - face[LIPS_INNER[1:10], 1]
+            mouth._slack = np.clip(1.08 * gap, 0.0, settings.open_mm)
         return mouth
 
     def _keep_own(self, image: np.ndarray, mesh_px: np.ndarray) -> None:
         """Keep what the photo's open mouth shows, and bring the drawn teeth into line with it."""
-        self._opened = True
         pose = (self._solve @ mesh_px[ANCHORS, :2]).T
         lips = _closed_curve(mesh_px[LIPS_INNER, :2], 4)
         for _ in range(2):  # once to find the teeth, once in the frame that is moved to them
@@ -156,6 +151,7 @@ class MouthInterior:
                 break
             shift = float(np.clip(self.own.edge, -6.0, 9.0))
             self._upper = self._upper + self._axes @ np.array([0.0, shift, 0.0])
+        self._opened = bool(self.own.upper_at[2] > 0.0)
         if self.own.teeth is not None:
             self.palette = replace(self.palette, teeth=self.own.teeth * 1.04)
         if self.own.tongue is not None:
@@ -181,14 +177,14 @@ class MouthInterior:
 
         mesh = np.asarray(mesh_px, np.float64)
         lips = mesh[LIPS_INNER, :2]
-        box, alpha = _hole_box(lips, canvas.shape, self.settings.edge_px)
+        pose = (self._solve @ mesh[ANCHORS, :2]).T  # (2, 4) head mm -> canvas
+        box, alpha = _hole_box(self._parted(lips, pose), canvas.shape, self.settings.edge_px)
         if alpha is None:
             return
         if hole is not None:
             alpha = np.ascontiguousarray(hole[box], np.float32)
-        if not self._opened and not (alpha > 0.002).any():
+        if not self._opened and tongue_out <= 0.0 and not (alpha > 0.002).any():
             return
-        pose = (self._solve @ mesh[ANCHORS, :2]).T  # (2, 4) head mm -> canvas
         angle = JAW_FULL * jaw if jaw is not None else self._photo_jaw + self._jaw_angle(pose, mesh)
         upper, lower = self._planes(pose, angle)
         outline, span = _lip_heights(lips, upper)
@@ -207,6 +203,54 @@ class MouthInterior:
         shade(canvas, alpha, box[0].start, box[1].start, upper, lower, *self._tables, outline, span, body, soft,
               self.palette.light, self.palette.colours(), open_mm, self._grain, per_pixel, grain, half,
               self.own.upper, self.own.upper_at, self.own.lower, self.own.lower_at)  # fmt: skip
+        if self._opened:  # such a photo holds no line where the lips meet
+            strength = 0.5 * (1.0 - _ramp(open_mm, 0.8, 3.0))
+            if strength > 0.003:
+                width = float(np.hypot(0.45, 0.6 * soft))
+                draw_line(canvas, box[0].start, box[1].start, *alpha.shape, upper, outline, span, strength, width, half)
+        if tongue_out > 0.0:
+            self._put_out(canvas, pose, outline, span, soft, float(min(tongue_out, 1.0)), half)
+
+    def hole(self, mesh_px: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Coverage (h, w) float32 of the part of the canvas that `paint` draws on when it is given no hole."""
+        mesh = np.asarray(mesh_px, np.float64)
+        alpha = np.zeros(shape, np.float32)
+        pose = (self._solve @ mesh[ANCHORS, :2]).T
+        box, part = _hole_box(self._parted(mesh[LIPS_INNER, :2], pose), shape, self.settings.edge_px)
+        if part is not None:
+            alpha[box] = part
+        return alpha
+
+    def _parted(self, lips: np.ndarray, pose: np.ndarray) -> np.ndarray:
+        """The contour between parted lips: detected lips gape a little even where the photo's are shut, so that
+        much is taken off, and lips that cross leave nothing."""
+        up = self._axes @ np.array([0.0, 1.0, 0.0]) / self._size
+        up = pose[:, :3] @ up
+        mm = float(np.hypot(*up))
+        low, high = lips[1:10], lips[:10:-1]
+        gap = (high - low) @ (up / mm)
+        slack = self._slack * mm * (1.0 - _ramp(float(gap.max()) / mm, 1.0 + self._slack.max(), 7.0))
+        keep = np.maximum(gap - slack, 0.0) / np.maximum(gap, 1e-6)
+        middle, half = 0.5 * (high + low), 0.5 * (high - low)
+        out = lips.copy()
+        out[1:10] = middle - half * keep[:, None]
+        out[:10:-1] = middle + half * keep[:, None]
+        return out
+
+    def _put_out(self, canvas: np.ndarray, pose: np.ndarray, outline: np.ndarray, span: np.ndarray,
+                 soft: float, out: float, half: float) -> None:  # fmt: skip
+        from avatars.photo.mouth_tongue import draw_tongue
+
+        front = _to_plane(pose, self._upper, self._axes)
+        x = np.array([-18.0, 18.0])
+        y = np.array([outline[1].min() - 34.0, outline[0].max() + 1.0])
+        corners = np.array([(i, j) for i in x for j in y])
+        at = np.linalg.solve(front[[0, 1, 3, 4]].reshape(2, 2), (corners - front[[2, 5]]).T).T
+        low = np.clip(np.floor(at.min(0)).astype(int), 0, None)
+        high = np.clip(np.ceil(at.max(0)).astype(int) + 1, None, canvas.shape[1::-1])
+        if (high > low).all():
+            draw_tongue(canvas, low[1], low[0], high[1] - low[1], high[0] - low[0], front, outline, span, out, soft,
+                        self.palette.light, self.palette.colours(), half)  # fmt: skip
 
     def _show_teeth(self, upper: np.ndarray, lower: np.ndarray, outline: np.ndarray, span: np.ndarray,
                     open_mm: float) -> None:  # fmt: skip

@@ -37,7 +37,9 @@ class OwnInterior:
         return cls(np.zeros((2, 2, 5), np.float32), np.zeros((2, 2, 4), np.float32), at, at, None, None, None)
 
 
-def read_own(image: np.ndarray, lips_px: np.ndarray, upper: np.ndarray, lower: np.ndarray, pixel_mm: float) -> OwnInterior:
+def read_own(
+    image: np.ndarray, lips_px: np.ndarray, upper: np.ndarray, lower: np.ndarray, pixel_mm: float
+) -> OwnInterior:
     """Take the open mouth of a photo apart.
 
     image (H, W, 3) uint8 RGB; lips_px (n, 2) contour of the opening in its pixels; upper, lower (8,) the photo's maps
@@ -108,11 +110,15 @@ def _flatten(image: np.ndarray, lips_px: np.ndarray, plane: np.ndarray, step: fl
     size = int(2 * _HALF_WIDTH / step) + 1, int((y.max() - y.min() + 11.0) / step) + 1
     back = np.linalg.inv(turn)
     affine = np.c_[back @ np.diag([step, -step]), back @ (origin - shift)]
-    flat = cv2.warpAffine(image, affine, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+    flat = cv2.warpAffine(
+        image, affine, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+    )
     return flat.astype(np.float32), origin
 
 
-def _fill(lips_px: np.ndarray, plane: np.ndarray, origin: np.ndarray, step: float, shape: tuple[int, ...]) -> np.ndarray:
+def _fill(
+    lips_px: np.ndarray, plane: np.ndarray, origin: np.ndarray, step: float, shape: tuple[int, ...]
+) -> np.ndarray:
     import cv2
 
     turn, shift = _matrix(plane)
@@ -122,7 +128,9 @@ def _fill(lips_px: np.ndarray, plane: np.ndarray, origin: np.ndarray, step: floa
     return mask > 0
 
 
-def _between(source: np.ndarray, target: np.ndarray, origin: np.ndarray, origin_to: np.ndarray, step: float) -> np.ndarray:
+def _between(
+    source: np.ndarray, target: np.ndarray, origin: np.ndarray, origin_to: np.ndarray, step: float
+) -> np.ndarray:
     """(2, 3) affine from samples of the target's grid to samples of the source's."""
     a, s = _matrix(source)
     b, t = _matrix(target)

@@ -107,16 +107,27 @@ def read_palette(image: np.ndarray, mesh_px: np.ndarray) -> MouthPalette:
     colourful = _smooth(chroma, 4.0, 12.0)
     alive = colourful * (1.0 - same)
     teeth = np.empty(3)
-    teeth[0] = np.clip(max(bright + 3.0, skin[0] + 8.0, 0.9 * white[0] * trust), 20.0, 95.0)
+    teeth[0] = np.clip(max(bright + 6.0, skin[0] + 10.0, 0.9 * white[0] * trust), 20.0, 95.0)
     teeth[1:] = np.array([0.14 * skin[1], 0.46 * skin[2] + 2.0 * colourful]) * (1 - same) + 0.7 * skin[1:] * same
-    tongue = np.array([0.45 * lip[0] + 0.5 * skin[0], *(0.45 * lip[1:] + 0.35 * skin[1:] + np.array([9.0, 3.0]) * alive)])
+    tongue = np.array(
+        [0.45 * lip[0] + 0.5 * skin[0], *(0.45 * lip[1:] + 0.35 * skin[1:] + np.array([9.0, 3.0]) * alive)]
+    )
     gum = np.array([0.5 * lip[0] + 0.42 * skin[0], *(0.5 * lip[1:] + 0.2 * skin[1:] + np.array([9.0, 3.0]) * alive)])
     wall = np.array([0.4 * lip[0] + 3.0, *(0.55 * tongue[1:])])
     cavity = 0.5 * to_rgb(wall) + 0.5 * 0.36 * to_rgb(lip)
     glow = np.array([min(teeth[0] + 6.0, 99.0), *(0.3 * teeth[1:])])
     blur, grain = _texture(crop, points)
     return MouthPalette(
-        to_rgb(teeth), to_rgb(gum), to_rgb(tongue), cavity, to_rgb(glow), to_rgb(lip), alive, _light(lab, at), blur, grain
+        to_rgb(teeth),
+        to_rgb(gum),
+        to_rgb(tongue),
+        cavity,
+        to_rgb(glow),
+        to_rgb(lip),
+        alive,
+        _light(lab, at),
+        blur,
+        grain,
     )
 
 
@@ -157,7 +168,9 @@ def _texture(crop: np.ndarray, points: np.ndarray) -> tuple[float, float]:
     grey = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2GRAY).astype(np.float32)
     gx, gy = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=0.125)
     slope = cv2.magnitude(gx, gy)
-    zone = _mask(grey.shape, _grown(points[EYE_RIGHT], 1.3), _grown(points[EYE_LEFT], 1.3), _grown(points[LIPS_OUTER], 1.05))
+    zone = _mask(
+        grey.shape, _grown(points[EYE_RIGHT], 1.3), _grown(points[EYE_LEFT], 1.3), _grown(points[LIPS_OUTER], 1.05)
+    )
     blur = 2.0
     if zone.sum() > 30:
         contrast = np.percentile(grey[zone], 97) - np.percentile(grey[zone], 3)

@@ -67,8 +67,21 @@ def _look_up(table, t):
     return table[i] + (table[i + 1] - table[i]) * (f - i)
 
 
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _noise(lattice, x, y):
+    """Smooth noise of unit spacing, about -1..1, endless."""
+    n, m = lattice.shape
+    i, j = int(np.floor(y)), int(np.floor(x))
+    wy, wx = y - i, x - j
+    wy, wx = wy * wy * (3.0 - 2.0 * wy), wx * wx * (3.0 - 2.0 * wx)
+    i0, i1, j0, j1 = i % n, (i + 1) % n, j % m, (j + 1) % m
+    above = lattice[i0, j0] * (1.0 - wx) + lattice[i0, j1] * wx
+    below = lattice[i1, j0] * (1.0 - wx) + lattice[i1, j1] * wx
+    return 0.6 * (above * (1.0 - wy) + below * wy)
+
+
 @njit(cache=True, nogil=True, fastmath=True)
-def _tooth(x0, y0, ex, ey, curve, table, sign, foot, light):
+def _tooth(x0, y0, ex, ey, curve, table, sign, foot, light, lattice):
     """Where a line of sight meets an arch. sign +1: upper (edge below, gum above), -1: lower.
 
     Returns coverage, gum share, brightness of enamel, highlight, depth z, height above the edge."""
@@ -84,14 +97,21 @@ def _tooth(x0, y0, ex, ey, curve, table, sign, foot, light):
     k = 0
     while k < last and reach > table[k, 1]:
         k += 1
-    begin, end, edge, height, cusp, rounding = table[k, 0], table[k, 1], table[k, 2], table[k, 3], table[k, 4], table[k, 5]
+    begin, end, edge, height, cusp, rounding = (
+        table[k, 0],
+        table[k, 1],
+        table[k, 2],
+        table[k, 3],
+        table[k, 4],
+        table[k, 5],
+    )
     u = 2.0 * (reach - begin) / (end - begin) - 1.0
     slope = np.sqrt(1.0 + 4.0 * curve * curve * x * x)
     wide = foot / max(root, 0.25) * slope  # footprint along the arch, mm
     au = abs(u)
     u4 = au * au * au * au
     # the outer corner is rounder than the one towards the middle
-    bow = rounding * u4 * (1.25 if u > 0 else 0.8) + cusp * (au - 0.5 * max(0.0, 1.0 - 2.0 * au)) * 0.8
+    bow = rounding * u4 * (1.25 if u > 0 else 0.8) + cusp * (np.sqrt(u * u + 0.06) - 0.245)
     if k == 0 and sign > 0:
         bow = rounding * u4 * (1.1 if u > 0 else 0.75)
     h = y - edge - bow
@@ -105,21 +125,23 @@ def _tooth(x0, y0, ex, ey, curve, table, sign, foot, light):
     sigma = np.sqrt(0.2 * 0.2 + 0.16 * wide * wide)
     valley = np.exp(-0.5 * (gap / sigma) ** 2) * 0.2 / sigma
     broad = np.exp(-0.5 * (gap / (0.75 + 0.3 * wide)) ** 2)
-    # shape of the surface: arch, bulge across, bulge along
-    nx = 2.0 * curve * x / slope + 0.32 * u * u * u * (1.0 if x > 0 else -1.0)
+    # shape of the surface: arch, bulge across, bulge along, slight waviness
+    fine = 1.0 / (1.0 + 4.0 * foot * foot)
+    wave = _noise(lattice, x * 0.55 + 7.0 * k, up * 0.4) + 0.5 * fine * _noise(lattice, x * 1.9, up * 0.7)
     v = up / height
-    ny = (0.38 * (v - 0.45) - (0.25 * np.exp(-up * up / 1.4))) * sign
+    nx = 2.0 * curve * x / slope + (0.16 * u + 0.3 * u * u * u + 0.05 * wave) * (1.0 if x > 0 else -1.0)
+    ny = (0.75 * (v - 0.3) - (0.35 * np.exp(-up * up / 1.2))) * sign + 0.04 * wave
     nz = 1.0 / slope
     norm = 1.0 / np.sqrt(nx * nx + ny * ny + nz * nz)
     lit = (nx * light[0] + ny * light[1] + nz * light[2]) * norm
-    bright = 0.62 + 0.38 * max(lit, 0.0) / light[2]
+    bright = 0.66 + 0.34 * max(lit, 0.0) / light[2]
     bright *= 1.0 - 0.30 * valley - 0.09 * broad
-    bright *= table[k, 6] * (1.0 - 0.07 * np.exp(-max(up, 0.0) / 1.1))
+    bright *= table[k, 6] * (1.0 - 0.09 * np.exp(-max(up, 0.0) / 1.1)) * (1.0 + 0.012 * wave)
     # highlight of wet enamel: half-way vector between light and eye
     hx, hy, hz = light[0], light[1], light[2] + 1.0
     hn = 1.0 / np.sqrt(hx * hx + hy * hy + hz * hz)
     spec = max((nx * hx + ny * hy + nz * hz) * norm * hn, 0.0)
-    spec = spec**40 * (1.0 - 0.6 * broad)
+    spec = (0.35 * spec**30 + 0.65 * spec ** (30.0 + 150.0 * fine)) * (1.0 - 0.7 * broad)
     return cover, gum, bright, spec, z, h
 
 
@@ -154,9 +176,9 @@ def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_tab
     rows, cols = alpha.shape
     lo, hi = span[0], span[1]
     room = open_mm / (open_mm + 5.0)
-    gx, gy = grain.shape[1], grain.shape[0]
     out = np.zeros(3)
     own = np.zeros(5)
+    fine = 1.0 / (1.0 + 6.0 * soft * soft)
     open_photo = own_upper_at[2] > 0.0
     for r in range(rows):
         py = top + r
@@ -195,7 +217,7 @@ def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_tab
             disc = qd * qd - dd * (qx * qx + qy * qy - 1.0)
             # about the distance to the outline, in mm
             rim = disc / (2.0 * np.sqrt(max((qx / ax) ** 2 + (qy / ay) ** 2, 1e-6)) * dd)
-            edge = _step(rim - 0.5 * soft, soft + 1.6)
+            edge = _step(rim - 0.5 * soft, soft + 2.6)
             if edge > 0.0:
                 s = (-qd + np.sqrt(max(disc, 0.0))) / dd
                 nx, ny, nz = (qx + s * dx) / ax, (qy + s * dy) / ay, s / az
@@ -207,32 +229,40 @@ def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_tab
                 groove = np.exp(-((tx / (1.0 + soft)) ** 2)) / (1.0 + soft)
                 tone = (0.35 + 0.68 * lit) * (0.45 + 0.55 * np.exp((tz + 4.0) / 22.0)) * (1.0 - 0.14 * groove)
                 tone *= (0.5 + 0.5 * shadow) * (0.35 + 0.65 * room) * (0.55 + 0.45 * _step(rim, 7.0))
-                wet = max(nx * light[0] + ny * light[1] + nz * (light[2] + 1.0), 0.0)
+                # velvet of the tongue: coarse unevenness, fine papillae where the picture can show them
+                bumps = 0.6 * _noise(grain, tx * 0.33, tz * 0.25) + fine * _noise(grain, tx * 1.7, tz * 1.2)
+                tone *= 1.0 + 0.07 * bumps
+                wet = max(nx * light[0] + (ny + 0.10 * bumps) * light[1] + nz * (light[2] + 1.0), 0.0)
                 wet = (wet / np.sqrt(2.0 + 2.0 * light[2])) ** 30 * (1.0 - 0.6 * groove) * room
+                wet *= 1.0 + 0.5 * fine * bumps
                 for i in range(3):
                     value = colours[2, i] * tone ** colours[5, i]
-                    value += (colours[4, i] - value) * 0.16 * wet
+                    value += (colours[4, i] - value) * min(0.16 * max(wet, 0.0), 1.0)
                     out[i] += (value - out[i]) * edge
             # lower teeth, then upper teeth in front of them
             cover, gum, bright, spec, z, h = _tooth(
-                lx, ly, lower_map[6], lower_map[7], lower_table[0, 8], lower_table, -1.0, soft, light
+                lx, ly, lower_map[6], lower_map[7], lower_table[0, 8], lower_table, -1.0, soft, light, grain
             )
             if cover > 0.0:
-                dim = (0.35 + 0.65 * shadow) * (0.6 + 0.4 * side) * (0.42 + 0.58 * np.exp(z / 12.0)) * (0.6 + 0.4 * room)
+                dim = (
+                    (0.35 + 0.65 * shadow) * (0.6 + 0.4 * side) * (0.42 + 0.58 * np.exp(z / 12.0)) * (0.6 + 0.4 * room)
+                )
                 dim *= 1.0 - 0.25 * np.exp(-above / 3.0)
                 for i in range(3):
                     value = colours[0, i] * bright * (1.0 - gum) + colours[1, i] * gum * (0.3 + 0.7 * bright)
                     value *= dim ** (1.0 + 0.7 * (colours[5, i] - 1.0))
-                    value += (colours[4, i] - value) * min(spec * 0.22 * dim * (1.0 - 0.5 * gum), 1.0)
+                    value += (colours[4, i] - value) * min(spec * 0.35 * dim * (1.0 - 0.5 * gum), 1.0)
                     out[i] += (value - out[i]) * cover
             known = 0.0
             if open_photo:
                 z = max(-0.015 * lx * lx, -6.0)
-                if _sample(own_lower, own_lower_at, lx + z * (ex - own_lower_at[3]), ly + z * (ey - own_lower_at[4]), own):
+                if _sample(
+                    own_lower, own_lower_at, lx + z * (ex - own_lower_at[3]), ly + z * (ey - own_lower_at[4]), own
+                ):
                     for i in range(3):
                         out[i] += (own[i] - out[i]) * own[3]
             cover, gum, bright, spec, z, h = _tooth(
-                x0, y0, upper_map[6], upper_map[7], upper_table[0, 8], upper_table, 1.0, soft, light
+                x0, y0, upper_map[6], upper_map[7], upper_table[0, 8], upper_table, 1.0, soft, light, grain
             )
             seen = False
             if open_photo:
@@ -241,24 +271,20 @@ def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_tab
                                y0 + z * (upper_map[7] - own_upper_at[4]), own)  # fmt: skip
                 known = own[4] if seen else 0.0
             if cover > 0.0:
-                dim = (0.3 + 0.7 * shadow) * (0.6 + 0.4 * side) * (0.36 + 0.64 * np.exp(z / 13.0)) * (0.88 + 0.12 * room)
+                dim = (
+                    (0.3 + 0.7 * shadow) * (0.6 + 0.4 * side) * (0.36 + 0.64 * np.exp(z / 13.0)) * (0.88 + 0.12 * room)
+                )
                 for i in range(3):
                     value = colours[0, i] * bright * (1.0 - gum) + colours[1, i] * gum * (0.3 + 0.7 * bright)
                     value *= dim ** (1.0 + 0.7 * (colours[5, i] - 1.0))
-                    value += (colours[4, i] - value) * min(spec * 0.3 * dim * (1.0 - 0.5 * gum), 1.0)
+                    value += (colours[4, i] - value) * min(spec * 0.5 * dim * (1.0 - 0.5 * gum), 1.0)
                     out[i] += (value - out[i]) * cover * (1.0 - known)
             if seen:
                 for i in range(3):
                     out[i] += (own[i] - out[i]) * own[3]
             # the photo's own grain, fixed to the skull
             if grain_amount > 0.0:
-                fx, fy = x0 * grain_scale, y0 * grain_scale
-                ix, iy = int(np.floor(fx)), int(np.floor(fy))
-                wx, wy = fx - ix, fy - iy
-                j0, j1 = ix % gx, (ix + 1) % gx
-                i0, i1 = iy % gy, (iy + 1) % gy
-                noise = (grain[i0, j0] * (1 - wx) + grain[i0, j1] * wx) * (1 - wy)
-                noise += (grain[i1, j0] * (1 - wx) + grain[i1, j1] * wx) * wy
+                noise = 1.9 * _noise(grain, x0 * grain_scale, y0 * grain_scale)
                 for i in range(3):
                     out[i] += noise * grain_amount * (0.25 + 0.75 * out[i] / 255.0)
             slit = 0.42 + 0.58 * _step(height - 0.9, 1.8)  # hardly any light enters a slit
@@ -266,6 +292,33 @@ def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_tab
                 out[i] *= slit
                 value = canvas[py, px, i] + (out[i] - canvas[py, px, i]) * a
                 canvas[py, px, i] = min(max(value, 0.0), 255.0) + half
+
+
+@njit(cache=True, nogil=True)
+def coverage(polygon, rows, cols, lines):
+    """Share of each pixel that lies inside a closed polygon (n, 2), pixel centres at whole numbers: exact along the
+    row, `lines` samples across it. (rows, cols) float32; a polygon without area covers nothing."""
+    out = np.zeros((rows, cols), np.float32)
+    n = len(polygon)
+    cross = np.empty(n)
+    for k in range(rows * lines):
+        y = (k + 0.5) / lines - 0.5
+        row, count = k // lines, 0
+        for i in range(n):
+            ax, ay = polygon[i - 1]
+            bx, by = polygon[i]
+            if (ay <= y) != (by <= y):
+                cross[count] = ax + (bx - ax) * (y - ay) / (by - ay)
+                count += 1
+        ends = np.sort(cross[:count])
+        for i in range(0, count - 1, 2):
+            a, b = max(ends[i], -0.5), min(ends[i + 1], cols - 0.5)
+            if b <= a:
+                continue
+            first, last = int(a + 0.5), min(int(b + 0.5), cols - 1)
+            for x in range(first, last + 1):
+                out[row, x] += (min(b, x + 0.5) - max(a, x - 0.5)) / lines
+    return out
 
 
 @njit(cache=True, nogil=True, fastmath=True)
