@@ -1,112 +1,299 @@
-"""Head pose from the landmarks of one face.
+"""A person's face from landmarks: its neutral shape, and the ARKit weights, gaze and pose of each frame.
 
-FaceMesh's landmarks are a solid shape in weak perspective, whatever the lens: a turned head's landmarks, turned back,
-agree with the frontal ones within .010 eye spans, and worse (.011 to .012, with angles 8 % off) if perspective is taken
-out first. So the fit is a similarity; `perspective` is for landmarks that carry it. Angles are those against the line
-of sight to the face: one that looks straight into the camera is frontal wherever it stands in the picture.
-
-For distances the camera is a pinhole with a focal length of `FOCAL` times the longer side of the picture.
+What the landmarks of a frame show, once the head's pose is taken out, is the neutral shape plus the fields of
+`avatars.fields`: weights by non-negative least squares, in turns with the pose. Three things are measured rather than fitted,
+because landmarks show them better than the least squares do: the closing of the lids from their opening, the gaze
+from the irises, and how far the jaw's zero is off from the smallest gap between the lips.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from avatars.facemesh import MEAN, RIGID, to_head_frame
-from studio.motion import EYE_SPAN, rotation_angles
+from avatars.facemesh import MEAN, MIRROR
+from avatars.fields import LIP_LOWER, LIP_UPPER, displace, fields_for, lid_opening
+from avatars.pose import FOCAL, Pose, fit_pose, to_head, to_pixels
+from studio.arkit import ARKIT, INDEX
+from studio.motion import LOOK_LIMIT
 
-FOCAL = 1.2
-"""Focal length that is assumed for any camera, in longer sides of the picture (a view of 45 degrees)."""
+RIDGE = 0.004
+"""Spread of the landmarks, eye spans, against which a weight must earn its place."""
+
+DEPTH = 0.3
+"""Trust in detected depth relative to x and y."""
+
+LARGEST = 1.2
+"""Largest weight."""
+
+EYEBALL = 0.135
+"""Radius of the eyeball, eye spans (12 of 90 mm)."""
+
+SHUT = 0.22
+"""Opening that landmarks still show for closed lids, as a part of the open eye's."""
+
+FREE = np.array([i for i, name in enumerate(ARKIT) if not name.startswith(("eyeBlink", "eyeLook", "tongue"))])
+"""Shapes that least squares decide; the others are measured, and a tongue is not among the landmarks."""
+
+CONFUSED = (
+    ("mouthFunnel", "mouthPucker"),
+    ("mouthStretch", "mouthFrown"),
+    ("noseSneer", "mouthUpperUp"),
+    ("mouthLowerDown", "mouthPress"),
+)
+"""Shapes that landmarks hardly tell apart: having both costs extra, so the fitting one wins."""
+
+EYES = (("Left", 473, (362, 263)), ("Right", 468, (133, 33)))
+"""Side, landmark of the iris, inner and outer corner."""
 
 
 @dataclass(frozen=True)
-class Pose:
-    """Where a head is: pixels = centre + scale * (rotation @ shape), y up and z towards the camera; with perspective x and y
-    are magnified by 1 / (1 - nearness * depth).
+class Neutral:
+    """A person's face at rest.
 
-    rotation  (3, 3) head to camera, in the head's frame (`studio.motion`).
-    centre    (3,) pixels of the shape's origin, the middle of the outer eye corners: x right, y up, z towards the camera.
-    scale     pixels per eye span at the origin's depth.
-    nearness  what one eye span of depth magnifies: scale over focal length, 0 in weak perspective.
-    size      (width, height) of the picture in pixels.
+    shape  (468, 3) float32 eye spans, head's frame.
+    lids   (2,) openings of the left and right eye, eye spans.
+    iris   (2, 2) x, y of left and right iris from the middle of the eye's corners, eye spans, looking ahead.
     """
 
-    rotation: np.ndarray
-    centre: np.ndarray
-    scale: float
-    nearness: float
-    size: tuple[int, int]
+    shape: np.ndarray
+    lids: np.ndarray
+    iris: np.ndarray
 
-    @property
-    def distance(self) -> float:
-        """Metres from the camera to the eyes; 0 where the picture's size is unknown."""
-        return EYE_SPAN * FOCAL * max(self.size) / self.scale
+    @classmethod
+    def from_frames(cls, frames: Sequence[np.ndarray]) -> Neutral:
+        """From many frames of one person, landmarks (478, 3) pixels each: the median of the calm ones, with the jaw
+        as far closed as the smallest gap between the lips shows."""
+        heads = [to_head(p, fit_pose(p)) for p in frames]
+        for _ in range(2):
+            calm = _calm(heads)
+            shape = np.median([heads[i][:468] for i in calm], 0)
+            heads = [to_head(p, fit_pose(p, shape)) for p in frames]
+        stack = np.array([heads[i] for i in calm])
+        shape = np.median(stack, 0)[:468].astype(np.float32)
+        gaps = np.array([_gap(h) for h in heads])
+        excess = _gap(shape) - np.percentile(gaps, 5)
+        if excess > 0:
+            shape = _close(shape, excess)
+        lids = np.array([[lid_opening(h, side) for side, _, _ in EYES] for h in stack])
+        iris = np.array([_irises(h) for h in heads])
+        return cls(_centred(shape), np.median(lids, 0), np.median(iris, 0))
 
-    @property
-    def head(self) -> np.ndarray:
-        """(6,) float32 as in `Observation.head`: angles; then metres right of and above the picture's middle, and
-        minus the distance to the camera (closer is larger)."""
-        x = self.centre[0] - self.size[0] / 2
-        y = self.centre[1] + self.size[1] / 2
-        metres = EYE_SPAN / self.scale
-        return np.array([*rotation_angles(self.rotation), x * metres, y * metres, -self.distance], np.float32)
+    @classmethod
+    def from_photo(cls, landmarks: np.ndarray) -> Neutral:
+        """The best guess from one picture (478, 3) pixels, whatever expression it wears."""
+        return fit_photo(landmarks)[0]
 
 
-def fit_pose(points: np.ndarray, shape: np.ndarray = MEAN, size: tuple[int, int] = (0, 0), *,
-             perspective: bool = False) -> Pose:  # fmt: skip
-    """The pose in which `shape` looks most like the landmarks.
+def fit_photo(landmarks: np.ndarray) -> tuple[Neutral, np.ndarray]:
+    """A person's neutral face and the weights (52,) of a single picture, landmarks (478, 3) pixels.
 
-    points       (468 or 478, 3) pixels.
-    shape        (468, 3) eye spans in the head's frame: the person's neutral face, or the mean face.
-    size         (width, height) of the picture: gives the distance.
-    perspective  whether x and y of the landmarks are magnified by nearness.
-
-    Least squares over points that expressions hardly move (`RIGID`), robust against those that still did: similarity in
-    closed form (Umeyama 1991) with Cauchy weights.
+    Generalised least squares: a person differs from the mean face smoothly and much the same on both sides, an
+    expression in the ways of the fields. What the weights leave over belongs to the person.
     """
-    seen = to_head_frame(np.asarray(points, np.float64))[RIGID]
-    model = np.asarray(shape, np.float64)[RIGID]
-    focal = FOCAL * max(size) if perspective and max(size) else np.inf
-    weights = np.ones(len(RIGID))
-    flat, nearness = seen, 0.0
-    for _ in range(6):
-        rotation, centre, scale = _similarity(model, flat, weights)
-        placed = model @ rotation.T
-        nearness = scale / focal
-        flat = seen.copy()
-        flat[:, :2] = centre[:2] + (seen[:, :2] - centre[:2]) * (1 - nearness * placed[:, 2:])
-        error = np.linalg.norm(centre + scale * placed - flat, axis=1) / scale
-        weights = 1 / (1 + (error / max(1.5 * np.median(error), 1e-6)) ** 2)
-    return Pose(rotation, centre, scale, nearness, size)
+    inverse = _identity_precision()
+    neutral, weights = MEAN.copy(), np.zeros(len(ARKIT), np.float32)
+    for _ in range(4):
+        table = fields_for(neutral)
+        shown = displace(neutral, weights, table)
+        pose = fit_pose(landmarks, shown)
+        head = to_head(landmarks, pose)
+        weights[_LOOK] = _look_weights(_gaze(_irises(head), IRIS))
+        weights[_BLINK] = [
+            max(0.0, 1 - lid_opening(head, side) / (0.7 * lid_opening(MEAN, side))) for side, _, _ in EYES
+        ]
+        bent = displace(neutral, weights, table) - neutral - np.tensordot(weights[FREE], table[FREE], 1)
+        wanted = head[:468] - MEAN - bent
+        basis = table[FREE].astype(np.float64)
+        gram, right = np.zeros((len(FREE), len(FREE))), np.zeros(len(FREE))
+        for axis, trust in enumerate((1.0, 1.0, DEPTH**2)):
+            columns = basis[:, :, axis]
+            gram += trust * columns @ inverse @ columns.T
+            right += trust * columns @ inverse @ wanted[:, axis]
+        spread = np.where(np.isin(FREE, _CALM), 0.15, 0.4)
+        gram[np.diag_indices(len(FREE))] += 1 / spread**2
+        weights[FREE] = np.minimum(nnls(gram, right), 1.0)
+        neutral = head[:468].copy()
+        for _ in range(3):  # the neutral that these weights take to what is seen
+            neutral += head[:468] - displace(neutral, weights, fields_for(neutral))
+        neutral = _centred(neutral)
+    lids = np.array([lid_opening(neutral, side) for side, _, _ in EYES])
+    return Neutral(neutral, lids, IRIS.copy()), weights
 
 
-def to_head(points: np.ndarray, pose: Pose) -> np.ndarray:
-    """Landmarks (N, 3) pixels -> (N, 3) float32 eye spans in the head's frame, pose and perspective taken out."""
-    seen = (to_head_frame(np.asarray(points, np.float64)) - pose.centre) / pose.scale
-    seen[:, :2] *= 1 - pose.nearness * seen[:, 2:]
-    return (seen @ pose.rotation).astype(np.float32)
+class ExpressionFit:
+    """Weights, gaze and pose of one person, frame by frame.
+
+        fit = ExpressionFit(Neutral.from_frames(calm))
+        weights, pose, residual = fit(landmarks)
+
+    Frames may come in any order; consecutive ones are solved faster. About 2 ms each on one core.
+    """
+
+    def __init__(self, neutral: Neutral, *, rounds: int = 3, ridge: float = RIDGE) -> None:
+        self.neutral = neutral
+        self.fields = fields_for(neutral.shape)
+        self.rounds = rounds
+        scale = np.array([1.0, 1.0, DEPTH], np.float32)
+        basis = (self.fields[FREE] * scale).reshape(len(FREE), -1)
+        self._basis = basis * np.tile(scale, 468)
+        gram = basis.astype(np.float64) @ basis.T
+        gram[np.diag_indices(len(FREE))] += 468 * ridge**2
+        self._gram = _kept_apart(gram)
+        self._active: np.ndarray | None = None
+        self._last = np.zeros(len(ARKIT), np.float32)
+
+    def __call__(self, landmarks: np.ndarray, size: tuple[int, int] = (0, 0)) -> tuple[np.ndarray, Pose, np.ndarray]:
+        """Weights (52,) float32, pose, and the residual (468, 3) float32: what the weights miss, eye spans in the head's
+        frame. landmarks (478, 3) pixels of a picture of `size`."""
+        neutral, table = self.neutral.shape, self.fields
+        weights = self._last.copy()
+        shown = displace(neutral, weights, table)
+        for turn in range(self.rounds):
+            pose = fit_pose(landmarks, shown, size, rounds=3 if turn == 0 else 2)
+            head = to_head(landmarks, pose)
+            if turn == 0:
+                gaze = _gaze(_irises(head), self.neutral.iris)
+            self._lids(weights, head, gaze)
+            linear = np.tensordot(weights[FREE], table[FREE], 1)
+            bent = displace(neutral, weights, table) - neutral - linear
+            right = self._basis @ (head[:468] - neutral - bent).ravel()
+            weights[FREE] = np.minimum(nnls(self._gram, right, self._active), LARGEST)
+            self._active = weights[FREE] > 0
+            shown = displace(neutral, weights, table)
+        self._last = weights
+        return weights.copy(), pose, head[:468] - shown
+
+    def _lids(self, weights: np.ndarray, head: np.ndarray, gaze: np.ndarray) -> None:
+        """Sets blinks from the lids' opening and looks from the irises."""
+        opening = np.array([lid_opening(head, side) for side, _, _ in EYES]) / self.neutral.lids
+        sure = np.clip((opening.max() - 0.3) / 0.4, 0, 1)  # the iris of an eye that closes is a guess
+        weights[_LOOK] = _look_weights(gaze * sure)
+        for i, (side, _, _) in enumerate(EYES):
+            lowered = 1 - _LOOK_DOWN_CLOSES * weights[INDEX[f"eyeLookDown{side}"]]
+            weights[_BLINK[i]] = np.clip((lowered - opening[i]) / (lowered - SHUT), 0, 1)
 
 
-def to_pixels(shape: np.ndarray, pose: Pose) -> np.ndarray:
-    """The inverse of `to_head`: (N, 3) eye spans -> (N, 3) float32 pixels (x right, y down, z negative towards the
-    camera)."""
-    placed = np.asarray(shape, np.float64) @ pose.rotation.T
-    placed[:, :2] /= 1 - pose.nearness * placed[:, 2:]
-    return to_head_frame(placed * pose.scale + pose.centre).astype(np.float32)
+def nnls(gram: np.ndarray, right: np.ndarray, active: np.ndarray | None = None) -> np.ndarray:
+    """x >= 0 that minimises x' gram x / 2 - right' x; gram (N, N) positive definite.
+
+    Block principal pivoting (Kim and Park 2011), started from the given active set.
+    """
+    n = len(right)
+    inside = np.zeros(n, bool) if active is None else active.copy()
+    patience, fewest = 3, n + 1
+    x, y = np.zeros(n), -right
+    for _ in range(5 * n):
+        x[:] = 0
+        if inside.any():
+            rows = np.flatnonzero(inside)
+            x[rows] = np.linalg.solve(gram[np.ix_(rows, rows)], right[rows])
+        y = gram @ x - right
+        y[inside] = 0
+        wrong = (inside & (x < 0)) | (~inside & (y < -1e-9))
+        count = int(wrong.sum())
+        if count == 0:
+            break
+        if count < fewest:
+            fewest, patience = count, 3
+        elif patience:
+            patience -= 1
+        else:  # exchanging all at once runs in circles: one at a time does not
+            last = np.flatnonzero(wrong)[-1]
+            wrong[:] = False
+            wrong[last] = True
+        inside ^= wrong
+    return np.maximum(x, 0)
 
 
-def _similarity(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Rotation, translation and scale that take points a (N, 3) to b (N, 3) in weighted least squares."""
-    w = (weights / weights.sum())[:, None]
-    mean_a, mean_b = (w * a).sum(0), (w * b).sum(0)
-    a, b = a - mean_a, b - mean_b
-    u, s, vt = np.linalg.svd((w * b).T @ a)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * sign) @ vt
-    scale = float((s * sign).sum() / (w * a * a).sum())
-    return rotation, mean_b - scale * rotation @ mean_a, scale
+_BLINK = np.array([INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]])
+_LOOK = np.array([i for i, name in enumerate(ARKIT) if name.startswith("eyeLook")])
+_CALM = np.array([INDEX[n] for n in ("jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "cheekPuff")])
+_LOOK_DOWN_CLOSES = 0.5
+"""How much of the opening the lids lose in a full look down."""
+
+IRIS = np.array([[0.0, 0.0], [0.0, 0.0]])
+"""Where irises of people who look ahead are, as `Neutral.iris`."""
 
 
-__all__ = ["FOCAL", "Pose", "fit_pose", "to_head", "to_pixels"]
+def _gap(head: np.ndarray) -> float:
+    """Height of the gap between the lips, eye spans."""
+    return float(np.mean(head[LIP_UPPER[3:6], 1] - head[LIP_LOWER[3:6], 1]))
+
+
+def _close(shape: np.ndarray, excess: float) -> np.ndarray:
+    """A shape whose lips are closer by `excess`, as the jaw would bring them."""
+    field = fields_for(shape)[INDEX["jawOpen"]]
+    per_weight = _gap(shape + field) - _gap(shape)
+    return shape - (excess / max(per_weight, 1e-3)) * field
+
+
+def _calm(heads: Sequence[np.ndarray]) -> np.ndarray:
+    """Numbers of the frames with a closed mouth and open eyes."""
+    lids = np.array([np.mean([lid_opening(h, side) for side, _, _ in EYES]) for h in heads])
+    opened = lids > 0.75 * np.percentile(lids, 80)
+    typical = np.median(np.array([h[:468] for h in heads])[opened], 0)
+    lips = np.unique(np.concatenate([LIP_UPPER, LIP_LOWER, [61, 291, 0, 17, 152]]))
+    unrest = np.array([_gap(h) + 0.3 * np.abs(h[lips, :2] - typical[lips, :2]).mean() for h in heads])
+    unrest[~opened] = np.inf
+    return np.argsort(unrest)[: max(1, int(np.ceil(opened.sum() / 4)))]
+
+
+def _irises(head: np.ndarray) -> np.ndarray:
+    """(2, 2) x, y of the left and right iris from the middle of the eye's corners, eye spans."""
+    return np.array([(head[iris] - (head[a] + head[b]) / 2)[:2] for _, iris, (a, b) in EYES])
+
+
+def _gaze(irises: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """(2,) radians, yaw and pitch that both eyes share."""
+    shift = np.clip((irises - rest).mean(0) / EYEBALL, -0.8, 0.8)
+    return np.array([np.arcsin(shift[0]), -np.arcsin(shift[1])])
+
+
+def _look_weights(gaze: np.ndarray) -> np.ndarray:
+    """The eyeLook weights, in the order of `_LOOK`, of a gaze that both eyes share; as `FaceMotion.with_gaze`."""
+    out = []
+    for i in _LOOK:
+        left = ARKIT[i].endswith("Left")
+        direction = ARKIT[i][7:].removesuffix("Left").removesuffix("Right")
+        outward = gaze[0] if left else -gaze[0]
+        value = {"Out": outward, "In": -outward, "Down": gaze[1], "Up": -gaze[1]}[direction]
+        out.append(max(0.0, value) / LOOK_LIMIT[direction])
+    return np.minimum(np.array(out, np.float32), 1.0)
+
+
+def _kept_apart(gram: np.ndarray) -> np.ndarray:
+    """Adds the price of confused pairs to the matrix of the least squares."""
+    gram = gram.copy()
+    place = {ARKIT[i]: k for k, i in enumerate(FREE)}
+    for a, b in CONFUSED:
+        for side in ("", "Left", "Right"):
+            i, j = place.get(a + side), place.get(b + side)
+            if i is not None and j is not None:
+                price = 0.1 * min(gram[i, i], gram[j, j])
+                gram[i, j] += price
+                gram[j, i] += price
+    return gram
+
+
+def _centred(shape: np.ndarray) -> np.ndarray:
+    """The shape moved and scaled so that its outer eye corners lie as the frame says."""
+    span = np.linalg.norm(shape[263] - shape[33])
+    return ((shape - (shape[33] + shape[263]) / 2) / span).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _identity_precision() -> np.ndarray:
+    """(468, 468) inverse covariance of how a person's coordinate differs from the mean face's: smooth over a third of an
+    eye span, .04 eye spans large, nine tenths of it symmetric, and .008 of its own at each point."""
+    apart = np.linalg.norm(MEAN[:, None] - MEAN[None], axis=2)
+    smooth = np.exp(-0.5 * (apart / 0.35) ** 2)
+    smooth = 0.9 * (smooth + smooth[:, MIRROR]) / 2 + 0.1 * smooth
+    covariance = 0.04**2 * smooth + 0.008**2 * np.eye(len(MEAN))
+    return np.linalg.inv(covariance)
+
+
+__all__ = ["FOCAL", "ExpressionFit", "Neutral", "Pose", "fit_photo", "fit_pose", "nnls", "to_head", "to_pixels"]

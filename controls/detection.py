@@ -144,7 +144,8 @@ def _look(image: np.ndarray, part: Region, reach: str) -> list[Candidate]:
 def _tiles(w: int, h: int, parts: int) -> list[Region]:
     """Squares of 1 / parts of the longer side that cover the picture and overlap by half."""
     side = max(w, h) / parts
-    places = [np.linspace(side / 2, max(side / 2, n - side / 2), max(1, int(np.ceil(2 * n / side)) - 1)) for n in (w, h)]
+    counts = [max(1, int(np.ceil(2 * n / side)) - 1) for n in (w, h)]
+    places = [np.linspace(side / 2, max(side / 2, n - side / 2), count) for n, count in zip((w, h), counts)]
     return [Region(float(x), float(y), side) for y in places[1] for x in places[0]]
 
 

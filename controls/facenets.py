@@ -171,7 +171,7 @@ def _runtime() -> ModuleType:
     else:
         found = importlib.machinery.PathFinder.find_spec(_BINDINGS, [str(root / "python")])
         if found is None or found.loader is None:
-            raise MissingExtraError("this mediapipe has no face networks for Python. Run: pip install 'mediapipe==0.10.21'")
+            raise MissingExtraError("this mediapipe lacks its runtime. Run: pip install 'mediapipe==0.10.21'")
         bindings = importlib.util.module_from_spec(found)
         sys.modules[_BINDINGS] = bindings
         try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatars.fit import fit_pose
+from avatars.pose import fit_pose
 from controls import detection, facenets
 from controls.detection import Region
 from studio.errors import NoFaceError
@@ -75,8 +75,8 @@ class FaceTracker:
     def track(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Observation]]]:
         """Each frame with its faces; a face keeps its face_id, with max_faces=1 it is always 0.
 
-        A face that is lost is reported with confidence 0: bridged over gaps up to `BRIDGE`, held up to `HOLD`. Frames are
-        handed on at once while all faces are seen, and wait at most `BRIDGE` while one is lost.
+        A face that is lost is reported with confidence 0: bridged over gaps up to `BRIDGE`, held up to `HOLD`. Frames
+        are handed on at once while all faces are seen, and wait at most `BRIDGE` while one is lost.
         """
         state = _Clip(self)
         waiting: deque[tuple[Frame, dict[int, Observation]]] = deque()
