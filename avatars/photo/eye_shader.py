@@ -51,8 +51,7 @@ def shade(canvas, box, to_local, to_plate, ball, iris, skin, tint, lash, lut, pl
     skin      (h, w, 3) f32: the picture round the eye as if it were all skin
     tint      (3, m) f32 along x: colour of the visible lid against that skin
     lash      (rows, m) f32: how much the lashes darken, along x, over distance from the lid's edge
-    lut       (8, m) f32 along x: upper and lower edge, then the same in the photo, top of the lid skin,
-              how far the lid has come down (0..1), strength and width of the line where closed lids meet
+    lut       (8, m) f32 along x: upper and lower edge, share of the lid's skin to redo, spare, top of that skin, how far the lid has come down (0..1), strength and width of the line where closed lids meet
     place     (16,) f32: iris centre in the photo, now, (2, 2) plate offset of the iris, catch-light shift,
               iris radius (local), shadow strength and reach
     number    (8,) f32: x of lut's first and last column, softness, activity, lash reach up, reach down,
@@ -119,9 +118,9 @@ def shade(canvas, box, to_local, to_plate, ball, iris, skin, tint, lash, lut, pl
                         bound = 0.05 + 0.25 * free
                     size = abs(off)
                     wrong = _step((size / bound - 0.5) / 1.0)
-                    kept = 1.0 + 0.5 * bound * off / (bound + size)
+                    kept = 1.0 + 0.25 * bound * off / (bound + size)
                     round_ = 1.0 - 0.10 * _step((v - 0.7) / 0.3) * closed
-                    weight = begun * _step(v / 0.3) * _step(0.5 - depth / (2 * soft))
+                    weight = begun * _lut(lut, 2, u) * _step(v / 0.3) * _step(0.5 - depth / (2 * soft))
                     nr = (r + wrong * (sr * kept - r)) * round_ * dark
                     ng = (g + wrong * (sg * kept - g)) * round_ * dark
                     nb = (b + wrong * (sb * kept - b)) * round_ * dark

@@ -176,15 +176,25 @@ def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray,
     return found
 
 
+def iris_evidence(patch: Patch, centre: np.ndarray, radius: float, edge: float, upper: np.ndarray, lower: np.ndarray) -> float:
+    """How plainly an iris shows: about 0 on blank eyes, over 0.2 on painted ones. `edge` is what `find_iris` measured."""
+    lum = luminance(patch.colour)
+    rho = np.hypot(patch.x - centre[0], patch.y - centre[1]) / radius
+    inside = (patch.y - upper > 0.05) & (lower - patch.y > 0.03)
+    outer, middle, core = inside & (rho > 1.15) & (rho < 1.5), inside & (rho > 0.5) & (rho < 0.85), inside & (rho < 0.35)
+    if min(outer.sum(), middle.sum(), core.sum()) < 20:
+        return 0.0
+    white = max(float(np.median(lum[outer])), 1.0)
+    return edge / white + float(np.clip((np.median(lum[middle]) - np.median(lum[core])) / white, 0, 0.12))
+
+
 def analyse(patch: Patch, centre: np.ndarray, radius: float, upper: np.ndarray, lower: np.ndarray, depth_scale: float,
-            other: Eyeball | None = None) -> Eyeball:  # fmt: skip
+            seen: float) -> Eyeball:  # fmt: skip
     """Take the eyeball of a patch apart.
 
     centre, radius: the iris; upper, lower (w,): the lids' edges (local y per patch column); depth_scale: true
-    eye width over its width in the picture (> 1 for an eye seen from the side).
+    eye width over its width in the picture (> 1 for an eye seen from the side); seen: how far there is an iris to move.
     """
-    import cv2
-
     colour, x, y = patch.colour, patch.x, patch.y
     lum = luminance(colour)
     below, above = y - upper[None], lower[None] - y
@@ -192,16 +202,12 @@ def analyse(patch: Patch, centre: np.ndarray, radius: float, upper: np.ndarray, 
     inside = smoothstep(below, 0.0, 0.03) * smoothstep(above, 0.0, 0.03)
 
     white = inside * (rho > 1.15) * (below > 0.05) * (np.abs(x) < 0.46)
-    if white.sum() > 0.001 * patch.scale**2:
-        level = np.quantile(lum[white > 0.5], [0.35, 0.7]) if (white > 0.5).any() else np.array([0.0, 0.0])
-        white = white * smoothstep(lum, 0.45 * level[1], 0.75 * level[1])
-        typical = np.median(colour[white > 0.5], axis=0) if (white > 0.5).any() else None
-    else:
-        typical = None
     skin = np.median(colour[(y < -0.25) & (np.abs(x) < 0.4)], axis=0)
-    if typical is None:
-        grey = float(luminance(skin))
-        typical = 0.35 * skin + 0.65 * grey
+    typical = 0.35 * skin + 0.65 * luminance(skin)
+    if (white > 0.5).sum() > 20:
+        white = white * smoothstep(lum / max(float(np.quantile(lum[white > 0.5], 0.7)), 1.0), 0.45, 0.75)
+        if (white > 0.5).sum() > 20:
+            typical = np.median(colour[white > 0.5], axis=0)
     shadow, reach = lid_shadow(lum, white, below), 0.09
     shade = 1 - shadow * np.exp(-np.maximum(below, 0) / reach)
     plain = colour / shade[..., None]
@@ -210,22 +216,35 @@ def analyse(patch: Patch, centre: np.ndarray, radius: float, upper: np.ndarray, 
     spread = fill(np.where(far[..., None], typical, plain), np.maximum(known, 0.05 * far))
     trust = np.clip(known.sum() / (0.03 * patch.scale**2), 0, 1)
     ball = known[..., None] * plain + (1 - known[..., None]) * (trust * spread + (1 - trust) * typical)
-    # whatever else lies between the lids (corners, wet edges) stays as it is
-    still = inside * (rho > 1.3) * (below > 0.05)
-    ball = ball + still[..., None] * (plain - ball) * smoothstep(lum, 20, 40)[..., None] * (np.abs(x) > 0.36)[..., None]
+    # corners and wet edges stay as they are, and so does all of a blank eye
+    still = inside * (rho > 1.3) * (below > 0.05) * smoothstep(lum, 20, 40) * smoothstep(np.abs(x), 0.34, 0.38)
+    still = np.maximum(still, (1 - seen) * inside)
+    ball = ball + still[..., None] * (plain - ball)
 
     disc = inside * (below > 0.06) * (above > 0.04)
-    core = (rho < 0.85) & (disc > 0.5)
-    whiteness = float(luminance(typical))
-    contrast = (whiteness - float(np.median(lum[core]))) / max(whiteness, 1) if core.sum() > 20 else 0.0
-    seen = float(smoothstep(np.array(contrast), 0.06, 0.2))
-    plate = iris_plate(plain, rho, disc, x - centre[0], y - centre[1], patch)
-    coverage = 1 - smoothstep(rho, 1.0, 1.15)
-    iris = np.dstack([plate[0], coverage * seen, plate[1], np.zeros_like(lum)]).astype(np.float32)
+    plate, light = iris_plate(plain, rho, disc, x - centre[0], y - centre[1], patch)
+    coverage = (1 - smoothstep(rho, 1.0, 1.15)) * seen
+    iris = np.dstack([plate, coverage, light * seen, np.zeros_like(lum)]).astype(np.float32)
     turn = float(np.clip(1.75 * radius, 0.24 * depth_scale, 0.42 * depth_scale))
     gaze = np.clip((centre - [0, -0.02]) / turn, -0.5, 0.5)
     return Eyeball(np.ascontiguousarray(ball, np.float32), np.ascontiguousarray(iris), centre, radius, turn, gaze,
                    shadow, reach, seen)  # fmt: skip
+
+
+def borrowed(patch: Patch, centre: np.ndarray, source: Eyeball, at: Patch) -> Eyeball:
+    """An eyeball for a shut eye: its open neighbour's (in patch `at`), mirrored."""
+    import cv2
+
+    def taken(plate: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        u = (shift[0] - patch.x) * at.scale + at.to_plate[0, 2]
+        v = (patch.y + shift[1]) * at.scale + at.to_plate[1, 2]
+        return cv2.remap(plate, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    shift = np.array([source.centre[0] + centre[0], source.centre[1] - centre[1]])
+    iris = np.dstack([taken(source.iris[..., :4], shift), taken(source.iris[..., 4:], shift)])
+    gaze = source.gaze * [-1, 1]
+    return Eyeball(np.ascontiguousarray(taken(source.ball, np.zeros(2))), np.ascontiguousarray(iris), centre, source.radius,
+                   source.turn, gaze, source.shadow, source.reach, source.seen)  # fmt: skip
 
 
 def lid_shadow(lum: np.ndarray, white: np.ndarray, below: np.ndarray) -> float:

@@ -15,7 +15,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatars.photo.eyeball import RIM_LEFT, RIM_RIGHT, Eyeball, Patch, Rim, analyse, cut, find_iris, local_frame
+from avatars.photo.eyeball import (
+    RIM_LEFT,
+    RIM_RIGHT,
+    Eyeball,
+    Patch,
+    Rim,
+    analyse,
+    borrowed,
+    cut,
+    find_iris,
+    iris_evidence,
+    local_frame,
+    smoothstep,
+)
 from avatars.photo.lids import LASH_IN, LASH_UP, X_FIRST, X_LAST, Lids, analyse_lids, edge_table
 
 CORNEA = 0.57
@@ -48,8 +61,7 @@ class Eyes:
         points = np.asarray(landmarks, np.float64)
         if image.ndim != 3 or image.shape[2] != 3 or points.shape[0] < 478:
             raise ValueError(f"expected an (H, W, 3) image and (478, 3) landmarks, got {image.shape}, {points.shape}")
-        basis = _head_axes(points)
-        return cls(points[:468], [_take_apart(image, points, rim, basis) for rim in (RIM_LEFT, RIM_RIGHT)])
+        return cls(points[:468], _take_apart(image, points))
 
     def paint(self, canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, gaze: np.ndarray) -> None:
         """Paint both eyes into the warped photo, in place.
@@ -78,27 +90,60 @@ def _head_axes(points: np.ndarray) -> np.ndarray:
     return np.stack([right, down, -np.cross(right, down)], 1)
 
 
-def _take_apart(image: np.ndarray, points: np.ndarray, rim: Rim, basis: np.ndarray) -> _Eye:
+@dataclass(frozen=True)
+class _Opening:
+    """One eye before it is taken apart: patch, edges (along x and per patch column), iris."""
+
+    rim: Rim
+    local: np.ndarray
+    to_local: np.ndarray
+    patch: Patch
+    edges: tuple[np.ndarray, np.ndarray]
+    columns: tuple[np.ndarray, np.ndarray]
+    centre: np.ndarray
+    radius: float
+    evidence: float
+    aspect: float  # true width over the width in the picture
+
+    @property
+    def shut(self) -> bool:
+        return float((self.edges[1] - self.edges[0]).max()) < 0.1
+
+
+def _open_up(image: np.ndarray, points: np.ndarray, rim: Rim) -> _Opening:
     to_local, width = local_frame(points, rim)
     local = points[:, :2] @ to_local[:, :2].T + to_local[:, 2]
     patch = cut(image, to_local, width)
-    columns = int(np.clip(1.44 * width, 96, 512))
-    edges = local[rim.upper], local[rim.lower]
-    x = np.linspace(X_FIRST, X_LAST, columns)
+    count = int(np.clip(1.44 * width, 96, 512))
+    x = np.linspace(X_FIRST, X_LAST, count)
+    upper, lower = edge_table(local[rim.upper], count), edge_table(local[rim.lower], count)
+    lower = np.maximum(lower, upper)
+    columns = np.interp(patch.x[0], x, upper), np.interp(patch.x[0], x, lower)
     centre = local[rim.iris[0]]
     radius = float(np.linalg.norm(local[rim.iris[1:]] - centre, axis=1).max())
-    upper, lower = (edge_table(p, columns) for p in edges)
-    lower = np.maximum(lower, upper)
-    per_column = np.interp(patch.x[0], x, upper), np.interp(patch.x[0], x, lower)
-    centre, radius, _ = find_iris(patch, centre, radius, *per_column)
-    corner = points[rim.upper[-1]] - points[rim.upper[0]]
-    ball = analyse(patch, centre, radius, *per_column, float(np.linalg.norm(corner) / width))
-    shade = 1 - ball.shadow * np.exp(-np.maximum(patch.y - per_column[0], 0) / ball.reach)
-    cover = ball.iris[..., 3:4]
-    seen = (ball.ball + cover * (ball.iris[..., :3] - ball.ball)) * shade[..., None] + ball.iris[..., 4:7]
-    lids = analyse_lids(patch, local, rim, upper, lower, seen, columns)
-    turn = to_local[:, :2] * width
-    return _Eye(rim, to_local, patch, ball, lids, local[:468], lower - upper, turn @ basis[:2])
+    centre, radius, edge = find_iris(patch, centre, radius, *columns)
+    evidence = iris_evidence(patch, centre, radius, edge, *columns)
+    aspect = float(np.linalg.norm(points[rim.upper[-1]] - points[rim.upper[0]])) / width
+    return _Opening(rim, local, to_local, patch, (upper, lower), columns, centre, radius, evidence, aspect)
+
+
+def _take_apart(image: np.ndarray, points: np.ndarray) -> list[_Eye]:
+    basis = _head_axes(points)
+    openings = [_open_up(image, points, rim) for rim in (RIM_LEFT, RIM_RIGHT)]
+    seeing = [o for o in openings if not o.shut] or openings
+    seen = float(smoothstep(np.array(np.mean([o.evidence for o in seeing])), 0.1, 0.2))
+    balls = [analyse(o.patch, o.centre, o.radius, *o.columns, o.aspect, seen) for o in openings]
+    eyes = []
+    for i, o in enumerate(openings):
+        ball = balls[i]
+        if o.shut and not openings[1 - i].shut:
+            ball = borrowed(o.patch, o.centre, balls[1 - i], openings[1 - i].patch)
+        shade = 1 - ball.shadow * np.exp(-np.maximum(o.patch.y - o.columns[0], 0) / ball.reach)
+        picture = (ball.ball + ball.iris[..., 3:4] * (ball.iris[..., :3] - ball.ball)) * shade[..., None] + ball.iris[..., 4:7]
+        lids = analyse_lids(o.patch, o.local, o.rim, *o.edges, picture)
+        axes = o.to_local[:, :2] / np.sqrt(abs(np.linalg.det(o.to_local[:, :2]))) @ basis[:2]
+        eyes.append(_Eye(o.rim, o.to_local, o.patch, ball, lids, o.local[:468], o.edges[1] - o.edges[0], axes))
+    return eyes
 
 
 def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, photo: np.ndarray, eye: _Eye, turn: np.ndarray) -> None:
@@ -132,11 +177,14 @@ def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, photo: np.nda
     depth = max(float(eye.opening.max()), 0.02)
     closed = np.clip((upper - lids.upper) / np.maximum(eye.opening, 0.4 * depth), 0, 1)
     closed = np.convolve(np.pad(closed, (_WIDE, _WIDE), "edge"), _soft_window(columns), "same")[_WIDE:-_WIDE]
+    aside = np.abs(np.linspace(X_FIRST, X_LAST, columns))
+    closed *= smoothstep(0.62 - aside, 0.0, 0.12)
     overall = float(closed[columns // 3 : -columns // 3].mean())
     upper = upper + (lower - upper) * _ramp(overall, 0.88, 0.97)
     brow = np.interp(np.linspace(X_FIRST, X_LAST, columns), posed[rim.brow, 0], posed[rim.brow, 1])
     top = np.minimum(np.maximum(top - 0.12, np.minimum(brow + 0.06, top)), np.minimum(upper, lids.upper) - 0.05)
-    lut = np.stack([upper, lower, lids.upper, lids.lower, top, closed, lids.line * _ramp(overall, 0.06, 0.9), lids.thick])
+    redo = smoothstep(0.6 - aside, 0.0, 0.2)
+    lut = np.stack([upper, lower, redo, redo, top, closed, lids.line * _ramp(overall, 0.06, 0.9), lids.thick])
     lut = lut.astype(np.float32)
 
     pixel = float(np.sqrt(abs(np.linalg.det(to_local[:, :2]))))

@@ -61,12 +61,13 @@ def _basis(count: int, per: int = 6) -> np.ndarray:
     return _BASES[count]
 
 
-def analyse_lids(patch: Patch, local: np.ndarray, rim: Rim, upper: np.ndarray, lower: np.ndarray, ball_seen: np.ndarray,
-                 columns: int) -> Lids:  # fmt: skip
-    """local (478, 2) landmarks in the local frame; upper, lower (columns,) edges; ball_seen (h, w, 3): the
+def analyse_lids(patch: Patch, local: np.ndarray, rim: Rim, upper: np.ndarray, lower: np.ndarray,
+                 ball_seen: np.ndarray) -> Lids:  # fmt: skip
+    """local (478, 2) landmarks in the local frame; upper, lower (m,) edges; ball_seen (h, w, 3): the
     eyeball as the plates show it with the lids as in the photo."""
     import cv2
 
+    columns = len(upper)
     x = np.linspace(X_FIRST, X_LAST, columns)
     brow = np.interp(x, local[rim.brow, 0], local[rim.brow, 1])
     fold = np.minimum(np.interp(x, local[rim.above, 0], local[rim.above, 1]), upper - 0.05)
@@ -88,7 +89,7 @@ def analyse_lids(patch: Patch, local: np.ndarray, rim: Rim, upper: np.ndarray, l
     thick = 0.008 + 0.016 * np.clip(line, 0, 1)
     side = smoothstep(0.52 - np.abs(x), 0.0, 0.25)
     line = np.clip(line + 0.1, 0.3, 0.85) * np.sqrt(side)
-    tint = lid_tint(patch, skin, x, fold, upper)
+    tint = lid_tint(patch, skin, x, fold, upper, lower)
     return Lids(np.ascontiguousarray(skin, np.float32), tint, np.ascontiguousarray(lash, np.float32), line.astype(np.float32),
                 (thick * (0.4 + 0.6 * side)).astype(np.float32), upper.astype(np.float32), lower.astype(np.float32))  # fmt: skip
 
@@ -106,18 +107,19 @@ def skin_plate(patch: Patch, x: np.ndarray, brow: np.ndarray, fold: np.ndarray, 
     y, colour = patch.y, patch.colour
     lum = luminance(colour)
     above = smoothstep(column(fold) - y, 0.0, 0.04) * smoothstep(y - column(brow), 0.0, 0.05)
-    below = smoothstep(y - column(lower), 0.10, 0.16) * smoothstep(0.4 - y, 0.0, 0.05)
+    below = smoothstep(y - column(lower), 0.08, 0.13) * smoothstep(0.4 - y, 0.0, 0.05)
     beside = smoothstep(np.abs(patch.x), 0.58, 0.68) * (y > column(brow)) * (y < 0.3)
     known = np.maximum(np.maximum(above, below), beside)
-    typical = fill(colour, known * smoothstep(lum, 5, 30))
-    typical = cv2.GaussianBlur(typical, (0, 0), 0.12 * patch.scale)
-    known = known * smoothstep(lum / np.maximum(luminance(typical), 1), 0.8, 0.95)
-    known = known * (1 - smoothstep(lum / np.maximum(luminance(typical), 1), 1.1, 1.3))
-    # the fill leans on the skin above: a closed lid faces the light like the skin under the brow
-    known = known * np.where(y > 0, 0.5, 1.0)
+    # lashes, liner and creases are darker than skin: bright-biased means, and only what comes near them counts
+    bright = known * (lum / 255 + 0.02) ** 3
+    near = lambda a: cv2.GaussianBlur(a, (0, 0), 0.1 * patch.scale)  # noqa: E731
+    weight = near(bright.astype(np.float32))
+    typical = near((colour * bright[..., None]).astype(np.float32)) / np.maximum(weight, 1e-12)[..., None]
+    level = lum / np.maximum(luminance(typical), 1)
+    known = known * smoothstep(level, 0.82, 0.95) * (1 - smoothstep(level, 1.15, 1.35)) * (weight > 1e-9)
     smooth = fill(cv2.GaussianBlur(colour, (0, 0), 0.02 * patch.scale), known)
     smooth = cv2.GaussianBlur(smooth, (0, 0), 0.03 * patch.scale)
-    detail = lum / np.maximum(cv2.GaussianBlur(lum, (0, 0), 0.025 * patch.scale), 1)
+    detail = lum / np.maximum(cv2.GaussianBlur(lum, (0, 0), 0.012 * patch.scale), 1)
     rows, columns = np.indices(lum.shape, np.float32)
     # grain of the skin under the brow, folded back and forth over the lid
     room = np.maximum(column(fold) - column(brow) - 0.09, 0.02)
@@ -128,7 +130,8 @@ def skin_plate(patch: Patch, x: np.ndarray, brow: np.ndarray, fold: np.ndarray, 
     return smooth * np.clip(detail, 0.95, 1.05)[..., None]
 
 
-def lid_tint(patch: Patch, skin: np.ndarray, x: np.ndarray, fold: np.ndarray, upper: np.ndarray) -> np.ndarray:
+def lid_tint(patch: Patch, skin: np.ndarray, x: np.ndarray, fold: np.ndarray, upper: np.ndarray,
+             lower: np.ndarray) -> np.ndarray:  # fmt: skip
     """(3, m): colour of the lid that shows between fold and lashes against the filled skin; 1 where lashes and
     shadow hide it."""
     import cv2
@@ -140,9 +143,14 @@ def lid_tint(patch: Patch, skin: np.ndarray, x: np.ndarray, fold: np.ndarray, up
     order = np.argsort(luminance(strip), axis=0)[5:9, :, None]
     ratio = np.take_along_axis(strip, order, 0).mean(0) / np.maximum(np.take_along_axis(plain, order, 0).mean(0), 1)
     ratio = cv2.GaussianBlur(ratio[None], (0, 0), 0.1 * len(x), borderType=cv2.BORDER_REPLICATE)[0]
-    level = luminance(ratio)
-    trusted = smoothstep(level, 0.7, 0.9)[:, None]
-    ratio = trusted * ratio / np.maximum(level, 0.1)[:, None] * np.clip(level, 0.85, 1.08)[:, None] + (1 - trusted) * 0.92
+    level = luminance(ratio)[:, None]
+    trusted = smoothstep(level, 0.75, 0.95)
+    ratio = trusted * (0.5 + 0.5 * ratio / np.maximum(level, 0.1)) * np.clip(level, 0.95, 1.06) + (1 - trusted)
+    # a closed lid bulges out of the socket's shadow into the light that the cheek below has
+    middle, cheek = (luminance(_sample(patch, skin, x[None], (at)[None]))[0] for at in (upper, lower + 0.16))
+    lift = 1.02 + 0.45 * np.clip(cheek / np.maximum(middle, 1) - 1, 0, 0.7)
+    lift = cv2.GaussianBlur(lift[None].astype(np.float32), (0, 0), 0.1 * len(x), borderType=cv2.BORDER_REPLICATE)[0]
+    ratio = ratio * lift[:, None]
     return np.ascontiguousarray((1 + smoothstep(0.5 - np.abs(x), 0, 0.15)[:, None] * (ratio - 1)).T, np.float32)
 
 
