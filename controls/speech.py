@@ -43,7 +43,7 @@ class SpeechSettings:
     """
 
     opening: float = 1.0
-    lead: float = 0.025
+    lead: float = 0.03
     pause: float = 0.18
 
     def __post_init__(self) -> None:
