@@ -16,7 +16,7 @@ import numpy as np
 
 from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, MEAN
 from avatars.fields_anatomy import load_muscles, mirrored, muscle_field
-from avatars.fields_skin import spread_weights, unfold
+from avatars.fields_skin import knot, modiolus, spread_weights, unfold
 from studio.arkit import ARKIT, INDEX, mirror
 
 UPPER_LID_SHARE = 0.93
@@ -36,6 +36,9 @@ LIDS = {
     "Left": (EYE_LEFT[:8:-1], EYE_LEFT[1:8]),
 }
 
+LIPS_PRESSED = 0.05
+"""How far mouthClose, which lifts lips that the jaw took along, may go beyond jawOpen."""
+
 YIELDING = {"mouthRollLower": 0.0, "mouthRollUpper": 1.0, "mouthShrugLower": 0.25}
 """How much of the way the upper lip gives where a shape presses lips together; others 0.5."""
 
@@ -45,6 +48,10 @@ EASED = (
     ("mouthDimple", "mouthSmile", 0.5),
     ("mouthFrown", "mouthSmile", 0.3),
     ("mouthPucker", "jawOpen", 0.35),
+    ("mouthFunnel", "jawOpen", 0.5),
+    ("mouthShrugLower", "mouthRollLower", 0.7),
+    ("mouthDimple", "mouthRollUpper", 0.5),
+    ("mouthUpperUp", "noseSneer", 0.4),
     ("mouthFunnel", "mouthPucker", 0.5),
     ("eyeSquint", "eyeBlink", 0.5),
     ("eyeLookDown", "eyeBlink", 0.8),
@@ -131,6 +138,7 @@ def eased(weights: np.ndarray) -> np.ndarray:
     weights = np.array(weights, np.float32)
     shapes, by, amount = _easing()
     np.subtract.at(weights, shapes, amount * weights[shapes] * np.clip(weights[by], 0, 1))
+    weights[_CLOSE] = min(weights[_CLOSE], max(weights[_JAW], 0) + LIPS_PRESSED)
     return weights
 
 
@@ -171,6 +179,8 @@ def _contacts() -> list[tuple[np.ndarray, np.ndarray, float, tuple[np.ndarray, n
         (*LIDS["Right"], 1.0, 2),
     ):
         up, low = spread_weights(upper, lower, rings), spread_weights(lower, upper, rings)
+        if upper is LIP_UPPER:
+            up, low = up * modiolus()[:, None], low * modiolus()[:, None]
         points = np.flatnonzero(up.any(1) | low.any(1))
         out.append((upper, lower, share, (points, up[points].astype(np.float32), low[points].astype(np.float32))))
     return out
@@ -201,7 +211,7 @@ def _fitted_to_skin(neutral: np.ndarray, table: np.ndarray) -> np.ndarray:
         if not name.startswith("eye") and name != "mouthClose":
             for _ in range(2):
                 _part_lips(neutral, out[index], YIELDING.get(name, 0.5))
-                out[index] = unfold(neutral, out[index])
+                out[index] = unfold(neutral, knot(out[index]))
     for side, (upper, lower) in LIDS.items():
         opening = lid_opening(neutral, side) / lid_opening(MEAN, side)
         out[INDEX[f"eyeLookDown{side}"]] *= np.clip(opening, 0.2, 1.3)
@@ -210,7 +220,7 @@ def _fitted_to_skin(neutral: np.ndarray, table: np.ndarray) -> np.ndarray:
         gap = neutral[upper] - neutral[lower]
         slide = LOWER_LID_SLIDE * field[lower] * [1, 0, 0] + (1 - UPPER_LID_SHARE) * gap
         _bring(field, upper, lower, slide - gap, slide, 2)
-    both = out[_JAW] + out[_CLOSE]
+    both = knot(out[_JAW] + out[_CLOSE])
     gap = neutral[LIP_UPPER] + both[LIP_UPPER] - neutral[LIP_LOWER] - both[LIP_LOWER]
     _bring(both, LIP_UPPER, LIP_LOWER, both[LIP_UPPER] - 0.35 * gap, both[LIP_LOWER] + 0.65 * gap, 4)
     out[_CLOSE] = unfold(neutral, both, pinned=np.concatenate([LIP_UPPER, LIP_LOWER])) - out[_JAW]

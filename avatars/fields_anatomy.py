@@ -165,7 +165,10 @@ def muscle_columns(muscle: Muscle) -> np.ndarray:
     at = np.asarray(muscle.at)
     weight = influence(at, np.asarray(muscle.reach), muscle.tilt, muscle.territory)
     columns = action_columns(muscle.action, weight, at)
-    return columns + mirrored(columns) if muscle.both else columns
+    if not muscle.both:
+        return columns
+    # on the middle line a muscle is its own twin
+    return (columns + mirrored(columns)) * (0.5 if muscle.at[0] == 0 else 1.0)
 
 
 def muscle_field(muscle: Muscle) -> np.ndarray:

@@ -8,10 +8,18 @@ import numpy as np
 
 from avatars.facemesh import MEAN, TRIANGLES
 
-LEAST_AREA = 0.12
+LEAST_AREA = 0.25
 """A triangle seen from the front keeps at least this share of its area."""
 
-FACING = 0.2
+CORNERS = (62, 292)
+"""Corners of the mouth, right and left, in the middle of the lips' rings there."""
+
+CORNER_RINGS = ((61, 76, 78), (291, 306, 308))
+
+KNOT = 0.06
+"""Radius of the piece of flesh at a corner of the mouth that moves as one, eye spans."""
+
+FACING = 0.35
 """Triangles whose normal has less than this towards the camera are seen edge-on: they may turn away."""
 
 
@@ -64,6 +72,22 @@ def _spread_weights(margin: tuple[int, ...], other: tuple[int, ...], rings: int)
             t = 1 - step[i] / (rings + 1)
             out[i, mine] = t * t * (3 - 2 * t) / len(owners)
     return out
+
+
+def modiolus() -> np.ndarray:
+    """How much (468,) of its own motion each point keeps near a corner of the mouth, where muscles knot into one piece:
+    0 at the corner, 1 farther than `KNOT` from it."""
+    distance = np.min([np.linalg.norm(MEAN - MEAN[corner], axis=1) for corner in CORNERS], 0)
+    t = np.clip((distance - 0.4 * KNOT) / (0.6 * KNOT), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def knot(field: np.ndarray) -> np.ndarray:
+    """The displacement field (468, 3) with the skin round each corner of the mouth moving with the corner."""
+    own = modiolus()[:, None]
+    side = (MEAN[:, :1] > 0).astype(int)[:, 0]
+    corner = np.array([field[[c, *ring]].mean(0) for c, ring in zip(CORNERS, CORNER_RINGS)])
+    return own * field + (1 - own) * corner[side]
 
 
 def frontal_areas(points: np.ndarray) -> np.ndarray:
