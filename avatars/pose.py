@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatars.facemesh import MEAN, RIGID, to_head_frame
-from studio.motion import EYE_SPAN, rotation_angles
+from studio.motion import EYE_SPAN, HEAD_JOINT, rotation_angles
 
 FOCAL = 1.2
 """Focal length that is assumed for any camera, in longer sides of the picture (a view of 45 degrees)."""
@@ -47,12 +47,13 @@ class Pose:
 
     @property
     def head(self) -> np.ndarray:
-        """(6,) float32 as in `Observation.head`: angles; then metres right of and above the picture's middle, and
-        minus the distance to the camera (closer is larger)."""
-        x = self.centre[0] - self.size[0] / 2
-        y = self.centre[1] + self.size[1] / 2
+        """(6,) float32 as in `Observation.head`: angles; then where the head's joint is, in metres right of and above the
+        picture's middle, and minus its distance to the camera (closer is larger)."""
         metres = EYE_SPAN / self.scale
-        return np.array([*rotation_angles(self.rotation), x * metres, y * metres, -self.distance], np.float32)
+        x = (self.centre[0] - self.size[0] / 2) * metres
+        y = (self.centre[1] + self.size[1] / 2) * metres
+        joint = np.array([x, y, -self.distance]) + self.rotation @ HEAD_JOINT
+        return np.array([*rotation_angles(self.rotation), *joint], np.float32)
 
 
 def fit_pose(points: np.ndarray, shape: np.ndarray = MEAN, size: tuple[int, int] = (0, 0), *,

@@ -10,7 +10,8 @@ Frame of `head` and of everything in 3D: right-handed, origin between the eyes' 
     yaw   > 0  the face turns towards the picture's right
     pitch > 0  the face looks down
     roll  > 0  the head tilts clockwise in the picture
-Translation is in metres; `EYE_SPAN` metres between the outer eye corners stand for any face.
+The head turns about its joint, `HEAD_JOINT`; the translation, in metres, is the joint's own.
+`EYE_SPAN` metres between the outer eye corners stand for any face.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from studio.errors import UsageError
 
 EYE_SPAN = 0.09
 """Metres between the outer eye corners that stand for any face (adults measure 83 to 98 mm)."""
+
+HEAD_JOINT = (0.0, -0.0765, -0.0675)
+"""Metres from the eyes to the top of the neck, about which the head turns, in the head's frame."""
 
 LOOK_LIMIT = {"In": 0.61, "Out": 0.61, "Up": 0.44, "Down": 0.52}
 """Radians that an eye turns at eyeLook weight 1."""

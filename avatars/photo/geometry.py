@@ -15,7 +15,7 @@ from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, TRIANGLES
 from avatars.fields import LIDS, LIP_LOWER, LIP_UPPER
 from avatars.fields_skin import spread_weights
 from avatars.pose import FOCAL, Pose, fit_pose, to_head
-from studio.motion import EYE_SPAN, rotation_angles, rotation_matrix
+from studio.motion import EYE_SPAN, HEAD_JOINT, rotation_angles, rotation_matrix
 
 DEPTH_GAIN = 1.25
 """Detected depth is multiplied by this, so that the head looks as far turned as was asked for."""
@@ -23,7 +23,7 @@ DEPTH_GAIN = 1.25
 DEPTH_BEHIND = 0.4
 """Depth behind the eyes is limited softly to this many eye spans: a frontal photo has hardly any texture for more."""
 
-NECK = np.array([0.0, -0.85, -0.75])
+NECK = np.array(HEAD_JOINT) / EYE_SPAN
 """Where the head turns, head's frame: the top of the neck."""
 
 SIDE_VIEW = np.radians(40)
