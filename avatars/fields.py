@@ -23,8 +23,7 @@ UPPER_LID_SHARE = 0.93
 """How much of the opening the upper lid travels in a blink; the lower lid does the rest."""
 
 LOWER_LID_SLIDE = 0.5
-"""Share of the measured sideways (nasal) motion of the lower lid in a blink. All of it would take the lid's margins apart
-along the slit, which landmarks that pair them up would read as an open eye."""
+"""Share of the measured sideways (nasal) motion of the lower lid in a blink. All of it would shear the closed slit."""
 
 EYEBALL_RADIUS = 0.15
 JAW_ANGLE = np.radians(25.3)
@@ -104,8 +103,8 @@ def displace(neutral: np.ndarray, weights: np.ndarray, fields: np.ndarray | None
     """The face (468, 3) float32 that ``weights`` (52,) make of ``neutral`` (468, 3), eye spans.
 
     ``fields`` are this person's (`fields_for`, made once and passed in; that of the mean face if absent).
-    Zero weights give ``neutral`` back exactly. The jaw swings round its hinge, lids slide round the eyeball, lips and lids
-    touch but don't pass through each other.
+    Zero weights give ``neutral`` back exactly. The jaw swings round its hinge, lids slide round the eyeball, lips
+    and lids touch but don't pass through each other.
     """
     table = _mean_fields() if fields is None else fields
     neutral = np.asarray(neutral, np.float32)
@@ -205,7 +204,7 @@ def _ratio(neutral: np.ndarray, a: int, b: int) -> float:
 
 
 def _fitted_to_skin(neutral: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """What muscles alone don't know: lips stop each other, skin doesn't fold, and blinks and mouthClose meet exactly."""
+    """What muscles alone don't know: lips stop each other, skin doesn't fold, blinks and mouthClose meet exactly."""
     out = table.copy()
     for index, name in enumerate(ARKIT):
         if not name.startswith("eye") and name != "mouthClose":

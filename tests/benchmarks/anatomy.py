@@ -67,8 +67,11 @@ def main() -> None:
     for name, row in sorted(rows.items(), key=lambda item: -item[1][0]):
         print("{:18s} {:6.3f} {:5.2f}  {:.2f}".format(name, *row))
     table = np.array([rows[name] for name in MAIN])
-    print(f"{len(MAIN)} main shapes: mean cosine {table[:, 0].mean():.3f}, least {table[:, 0].min():.3f}, "
-          f"sizes {table[:, 1].min():.2f} to {table[:, 1].max():.2f}, at rest at most {table[:, 2].max():.2f} mm")  # fmt: skip
+    (cosine, size, rest), low, high = table.mean(0), table.min(0), table.max(0)
+    print(
+        f"{len(MAIN)} main shapes: mean cosine {cosine:.3f}, least {low[0]:.3f}; mean size {size:.2f}, {low[1]:.2f} to"
+    )
+    print(f"{high[1]:.2f}; at rest {rest:.2f} mm, at most {high[2]:.2f} mm")
 
 
 if __name__ == "__main__":
