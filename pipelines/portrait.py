@@ -107,7 +107,7 @@ def read_portrait(source: Any, tracker: FaceTracker, *, face: int | str = 0,
     rgb, alpha, name = read_picture(source)
     portrait = Portrait(rgb, alpha, (), name=name)
     try:
-        found = tracker.observe(portrait.over())
+        found = tracker.observe(portrait.over(), thorough=face != 0)
     except NoFaceError as error:
         raise NoFaceError(f"{name}: {error}") from error
     if not found:

@@ -29,7 +29,7 @@ class Tracker:
     def __init__(self, *faces: Observation) -> None:
         self.faces = list(faces)
 
-    def observe(self, image: np.ndarray) -> list[Observation]:
+    def observe(self, image: np.ndarray, thorough: bool = True) -> list[Observation]:
         size = image.shape[1], image.shape[0]
         return self.faces or [face((size[0] / 2, size[1] / 2), size[0] / 4, size)]
 

@@ -45,7 +45,7 @@ def test_choosing_a_face():
 
 def test_no_face_names_the_file(tmp_path):
     class Blind:
-        def observe(self, image):
+        def observe(self, image, thorough=True):
             raise NoFaceError("no face (best score 0.10)")
 
     path = tmp_path / "tree.png"
