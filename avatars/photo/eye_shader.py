@@ -51,11 +51,10 @@ def shade(canvas, box, to_local, to_plate, ball, iris, skin, tint, lash, lut, pl
     skin      (h, w, 3) f32: the picture round the eye as if it were all skin
     tint      (3, m) f32 along x: colour of the visible lid against that skin
     lash      (rows, m) f32: how much the lashes darken, along x, over distance from the lid's edge
-    lut       (8, m) f32 along x: upper and lower edge, share of the lid's skin to redo, spare, top of that skin, how far the lid has come down (0..1), strength and width of the line where closed lids meet
-    place     (16,) f32: iris centre in the photo, now, (2, 2) plate offset of the iris, catch-light shift,
+    lut       (8, m) f32 along x: upper and lower edge, share of the lid's skin to redo (twice), top of that skin, how far the lid has come down (0..1), strength and width of the line where closed lids meet
+    place     (13,) f32: iris centre in the photo, now, (2, 2) plate offset of the iris, catch-light shift,
               iris radius (local), shadow strength and reach
-    number    (8,) f32: x of lut's first and last column, softness, activity, lash reach up, reach down,
-              two spare
+    number    (6,) f32: x of lut's first and last column, softness, activity, lash reach up, reach down
     """
     m = lut.shape[1]
     x_first, x_last = number[0], number[1]
@@ -99,7 +98,8 @@ def shade(canvas, box, to_local, to_plate, ball, iris, skin, tint, lash, lut, pl
                 dark = min(dark, 1.0 - line * np.exp(-t * t))
             if closed > 0:
                 begun = _step((closed - 0.02) / 0.25)
-                if depth < soft:  # lid skin above the edge
+                under = 0.055 * _step((closed - 0.6) / 0.35)  # shut lids hide the wet edge of the lower one
+                if depth < under + soft:  # lid skin above the edge
                     v = min((y - top) / max(upper - top, 1e-3), 1.0)
                     lum = 0.3 * r + 0.59 * g + 0.11 * b
                     tx = to_plate[0, 0] * x + to_plate[0, 1] * y + to_plate[0, 2]
@@ -116,22 +116,23 @@ def shade(canvas, box, to_local, to_plate, ball, iris, skin, tint, lash, lut, pl
                         bound = 0.08 + (0.4 - 0.28 * closed) * free
                     else:
                         bound = 0.05 + 0.25 * free
-                    size = abs(off)
+                    tone = abs(r / (lum + 8) - sr / (ref + 8)) + abs(b / (lum + 8) - sb / (ref + 8))
+                    size = max(abs(off), 0.7 * tone * bound / 0.09)
                     wrong = _step((size / bound - 0.5) / 1.0)
                     kept = 1.0 + 0.25 * bound * off / (bound + size)
                     round_ = 1.0 - 0.10 * _step((v - 0.7) / 0.3) * closed
-                    weight = begun * _lut(lut, 2, u) * _step(v / 0.3) * _step(0.5 - depth / (2 * soft))
-                    nr = (r + wrong * (sr * kept - r)) * round_ * dark
-                    ng = (g + wrong * (sg * kept - g)) * round_ * dark
-                    nb = (b + wrong * (sb * kept - b)) * round_ * dark
+                    weight = begun * _lut(lut, 2, u) * _step(v / 0.3) * _step(0.5 - (depth - under) / (2 * soft + under))
+                    nr = r * round_ * (1 - wrong) + wrong * sr * kept * round_
+                    ng = g * round_ * (1 - wrong) + wrong * sg * kept * round_
+                    nb = b * round_ * (1 - wrong) + wrong * sb * kept * round_
                     r += weight * (nr - r)
                     g += weight * (ng - g)
                     b += weight * (nb - b)
-                if depth > 0 and hole < 1:  # folded lashes over the lower lid
-                    f = 1.0 - begun * (1 - hole) * (1.0 - dark) * _step(0.5 + depth / (2 * soft))
-                    r *= f
-                    g *= f
-                    b *= f
+                redo = _lut(lut, 2, u) if depth <= 0 else 1.0
+                f = 1.0 - begun * redo * (1 - hole) * (1.0 - dark)
+                r *= f
+                g *= f
+                b *= f
             if hole > 0:
                 tx = to_plate[0, 0] * x + to_plate[0, 1] * y + to_plate[0, 2]
                 ty = to_plate[1, 0] * x + to_plate[1, 1] * y + to_plate[1, 2]

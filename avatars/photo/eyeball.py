@@ -7,6 +7,7 @@ y down, in eye widths, origin midway between the corners.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,9 +35,13 @@ class Rim:
     brow: np.ndarray
     iris: np.ndarray
 
-    @property
+    @cached_property
     def around(self) -> np.ndarray:
         return np.r_[self.upper, self.lower[1:-1], self.above]
+
+    @cached_property
+    def lids(self) -> np.ndarray:
+        return np.r_[self.upper, self.lower]
 
 
 def _mirrored(points: np.ndarray) -> np.ndarray:
@@ -145,20 +150,20 @@ def smoothstep(t: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray
 def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray, lower: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Refine the iris circle: where brightness grows most from inside to outside along its visible arcs.
 
-    upper, lower (w,): the lids' edges, local y per patch column. Returns centre (2,), radius, and the edge's contrast on its weaker side (0..40).
+    upper, lower (w,): the lids' edges, local y per patch column. Returns centre (2,), radius, and the edge's contrast on its weaker side (0..50).
     """
     import cv2
 
     lum = cv2.GaussianBlur(luminance(patch.colour), (0, 0), max(0.02 * patch.scale, 0.5 * patch.zoom))
     angles = np.concatenate([np.linspace(-0.9, 0.9, 15), np.pi + np.linspace(-0.9, 0.9, 15)])
     around = np.stack([np.cos(angles), np.sin(angles)], 1)
-    best, found = -1e9, (guess, radius, 0.0)
     shifts = np.linspace(-0.3, 0.3, 7) * radius
     grid = np.array([(dx, dy) for dx in shifts for dy in shifts * 0.6])
-    for k in np.linspace(0.8, 1.4, 9):
+    tried = []
+    for k in np.linspace(0.8, 1.4, 13):
         r = radius * k
         rings = []
-        for factor in (0.82, 1.18):
+        for factor in (0.9, 1.1):
             p = guess + grid[:, None, :] + around[None] * r * factor
             u = (p @ patch.to_plate[:, :2].T + patch.to_plate[:, 2]).astype(np.float32)
             value = cv2.remap(lum, u[..., 0], u[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -166,14 +171,15 @@ def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray,
             seen = (p[..., 1] > upper[column] + 0.05) & (p[..., 1] < lower[column] - 0.02)
             rings.append((value, seen))
         both = rings[0][1] & rings[1][1]
-        step = np.clip(rings[1][0] - rings[0][0], -40, 40) * both
-        left, right = step[:, 15:].sum(1) / (both[:, 15:].sum(1) + 2), step[:, :15].sum(1) / (both[:, :15].sum(1) + 2)
+        step = np.clip(rings[1][0] - rings[0][0], -50, 50) * both
+        left, right = (step[:, part].sum(1) / (both[:, part].sum(1) + 0.5) for part in (slice(15, None), slice(0, 15)))
         moved = (grid**2).sum(1) / radius**2
         score = left + right + 0.5 * np.minimum(left, right) - 25 * moved - 30 * (k - 1) ** 2
-        i = int(score.argmax())
-        if score[i] > best:
-            best, found = float(score[i]), (guess + grid[i], float(r), float(np.minimum(left, right)[i]))
-    return found
+        tried.append(np.c_[score, guess + grid, np.full(len(grid), r), np.minimum(left, right)])
+    tried = np.concatenate(tried)
+    weight = np.exp((tried[:, 0] - tried[:, 0].max()) / 2)  # near ties meet in the middle
+    found = weight @ tried[:, 1:] / weight.sum()
+    return found[:2], float(found[2]), float(found[3])
 
 
 def iris_evidence(patch: Patch, centre: np.ndarray, radius: float, edge: float, upper: np.ndarray, lower: np.ndarray) -> float:

@@ -38,21 +38,27 @@ the eyeball's centre."""
 
 @dataclass(frozen=True)
 class _Eye:
+    """One eye taken apart, and what each frame needs of it."""
+
     rim: Rim
     to_local: np.ndarray  # (2, 3) photo -> local
-    patch: Patch
+    to_plate: np.ndarray  # (2, 3) f32 local -> plates
     ball: Eyeball
     lids: Lids
-    rest: np.ndarray  # (468, 2) photo mesh, local
-    opening: np.ndarray  # (m,) between the lids' edges in the photo
+    rest: np.ndarray  # (n, 2) lid points of the photo, local: upper edge, then lower
+    edges: tuple[np.ndarray, np.ndarray]  # (m,) each: the same as curves
+    solve: np.ndarray  # (3, n): times the canvas points round the eye = map from photo to canvas, transposed
     axes: np.ndarray  # (2, 3): local right/down components of head right, down, forward
+    x: np.ndarray  # (m,) columns of the tables
+    aside: np.ndarray  # (m,) fades to 0 beyond the corners
+    redo: np.ndarray  # (m,) how far lid skin may be redone
+    window: np.ndarray  # smoothing along x
 
 
 class Eyes:
     """Both eyes of one photo. `from_photo` takes them apart, `paint` draws them."""
 
-    def __init__(self, mesh: np.ndarray, eyes: list[_Eye]) -> None:
-        self._mesh = mesh
+    def __init__(self, eyes: list[_Eye]) -> None:
         self._eyes = eyes  # left, right
 
     @classmethod
@@ -61,7 +67,7 @@ class Eyes:
         points = np.asarray(landmarks, np.float64)
         if image.ndim != 3 or image.shape[2] != 3 or points.shape[0] < 478:
             raise ValueError(f"expected an (H, W, 3) image and (478, 3) landmarks, got {image.shape}, {points.shape}")
-        return cls(points[:468], _take_apart(image, points))
+        return cls(_take_apart(image, points))
 
     def paint(self, canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, gaze: np.ndarray) -> None:
         """Paint both eyes into the warped photo, in place.
@@ -77,7 +83,7 @@ class Eyes:
         Where neither lids nor gaze differ from the photo, nothing is touched.
         """
         for eye, turn in zip(self._eyes, np.asarray(gaze, np.float64).reshape(2, 2)):
-            _paint(canvas, np.asarray(mesh, np.float64), np.asarray(head, np.float64), self._mesh, eye, turn)
+            _paint(canvas, np.asarray(mesh, np.float64), np.asarray(head, np.float64), eye, turn)
 
 
 def _head_axes(points: np.ndarray) -> np.ndarray:
@@ -142,84 +148,72 @@ def _take_apart(image: np.ndarray, points: np.ndarray) -> list[_Eye]:
         picture = (ball.ball + ball.iris[..., 3:4] * (ball.iris[..., :3] - ball.ball)) * shade[..., None] + ball.iris[..., 4:7]
         lids = analyse_lids(o.patch, o.local, o.rim, *o.edges, picture)
         axes = o.to_local[:, :2] / np.sqrt(abs(np.linalg.det(o.to_local[:, :2]))) @ basis[:2]
-        eyes.append(_Eye(o.rim, o.to_local, o.patch, ball, lids, o.local[:468], o.edges[1] - o.edges[0], axes))
+        around = np.c_[points[o.rim.around, :2], np.ones(len(o.rim.around))]
+        x = np.linspace(X_FIRST, X_LAST, len(o.edges[0]))
+        t = np.arange(-_WIDE, _WIDE + 1) / (0.05 * len(x))
+        window = np.exp(-0.5 * t * t)
+        eyes.append(_Eye(o.rim, o.to_local, o.patch.to_plate.astype(np.float32), ball, lids, o.local[o.rim.lids], o.edges,
+                         np.linalg.pinv(around), axes, x, smoothstep(0.62 - np.abs(x), 0.0, 0.12),
+                         smoothstep(0.6 - np.abs(x), 0.0, 0.2), window / window.sum()))  # fmt: skip
     return eyes
 
 
-def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, photo: np.ndarray, eye: _Eye, turn: np.ndarray) -> None:
+_WIDE = 32
+"""Reach of the smoothing along x, table columns."""
+
+
+def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, eye: _Eye, turn: np.ndarray) -> None:
     from avatars.photo.eye_shader import shade
 
     rim, lids, ball = eye.rim, eye.lids, eye.ball
-    columns = len(lids.upper)
-    # canvas -> photo, as the head carries this eye
-    around = rim.around
-    source = np.c_[head[around, :2], np.ones(len(around))]
-    to_photo, *_ = np.linalg.lstsq(source, photo[around, :2], rcond=None)
-    to_local = eye.to_local[:, :2] @ to_photo.T
-    to_local[:, 2] += eye.to_local[:, 2]
-    posed = mesh[:, :2] @ to_local[:, :2].T + to_local[:, 2]
-    upper = edge_table(posed[rim.upper], columns)
-    lower = edge_table(posed[rim.lower], columns)
-    top = edge_table(posed[rim.above], columns)
-    start_upper, start_lower = edge_table(eye.rest[rim.upper], columns), edge_table(eye.rest[rim.lower], columns)
-    gap = np.maximum(start_lower - start_upper, 1e-3)
-    scale = np.clip(eye.opening / gap, 0.5, 3.0)
-    upper = lids.upper + (upper - start_upper) * scale
-    lower = lids.lower + (lower - start_lower)
-    moved = float(np.abs(posed[np.r_[rim.upper, rim.lower]] - eye.rest[np.r_[rim.upper, rim.lower]]).max())
-    turned = float(np.abs(turn).max())
-    active = min(1.0, max(_ramp(moved, 0.004, 0.03), _ramp(turned, 0.002, 0.035)))
+    count = len(eye.x)
+    # canvas -> photo, as the head carries this eye, -> local
+    to_canvas = (eye.solve @ head[rim.around, :2]).T
+    turned_back = np.linalg.inv(to_canvas[:, :2])
+    to_local = np.empty((2, 3))
+    to_local[:, :2] = eye.to_local[:, :2] @ turned_back
+    to_local[:, 2] = eye.to_local[:, 2] - to_local[:, :2] @ to_canvas[:, 2]
+    posed = mesh[rim.lids, :2] @ to_local[:, :2].T + to_local[:, 2]
+    moved, turned = float(np.abs(posed - eye.rest).max()), float(np.abs(turn).max())
+    active = max(_ramp(moved, 0.004, 0.03), _ramp(turned, 0.002, 0.035))
     if active <= 0:
         return
-    middle = (upper + lower) / 2
-    crossed = upper > lower
-    upper, lower = np.where(crossed, middle, upper), np.where(crossed, middle, lower)
-    depth = max(float(eye.opening.max()), 0.02)
-    closed = np.clip((upper - lids.upper) / np.maximum(eye.opening, 0.4 * depth), 0, 1)
-    closed = np.convolve(np.pad(closed, (_WIDE, _WIDE), "edge"), _soft_window(columns), "same")[_WIDE:-_WIDE]
-    aside = np.abs(np.linspace(X_FIRST, X_LAST, columns))
-    closed *= smoothstep(0.62 - aside, 0.0, 0.12)
-    overall = float(closed[columns // 3 : -columns // 3].mean())
+
+    n = len(rim.upper)
+    upper, lower = edge_table(posed[:n], count), edge_table(posed[n:], count)
+    crossed = np.maximum(upper - lower, 0) / 2
+    upper, lower = upper - crossed, lower + crossed
+    opening = eye.edges[1] - eye.edges[0]
+    closed = np.clip((upper - eye.edges[0]) / np.maximum(opening, 0.4 * max(float(opening.max()), 0.02)), 0, 1)
+    padded = np.empty(count + 2 * _WIDE)
+    padded[:_WIDE], padded[_WIDE:-_WIDE], padded[-_WIDE:] = closed[0], closed, closed[-1]
+    closed = np.convolve(padded, eye.window, "valid") * eye.aside
+    overall = float(closed[count // 3 : -(count // 3)].mean())
     upper = upper + (lower - upper) * _ramp(overall, 0.88, 0.97)
-    brow = np.interp(np.linspace(X_FIRST, X_LAST, columns), posed[rim.brow, 0], posed[rim.brow, 1])
-    top = np.minimum(np.maximum(top - 0.12, np.minimum(brow + 0.06, top)), np.minimum(upper, lids.upper) - 0.05)
-    redo = smoothstep(0.6 - aside, 0.0, 0.2)
-    lut = np.stack([upper, lower, redo, redo, top, closed, lids.line * _ramp(overall, 0.06, 0.9), lids.thick])
-    lut = lut.astype(np.float32)
+    above, brow = (mesh[i, :2] @ to_local[:, :2].T + to_local[:, 2] for i in (rim.above, rim.brow))
+    fold, roof = edge_table(above, count), np.interp(eye.x, brow[:, 0], brow[:, 1]) + 0.06
+    top = np.minimum(np.maximum(fold - 0.12, np.minimum(roof, fold)), np.minimum(upper, eye.edges[0]) - 0.05)
+    lut = np.empty((8, count), np.float32)
+    rows = upper, lower, eye.redo, eye.redo, top, closed, lids.line * _ramp(overall, 0.06, 0.9), lids.thick
+    for i, row in enumerate(rows):
+        lut[i] = row
 
-    pixel = float(np.sqrt(abs(np.linalg.det(to_local[:, :2]))))
-    place = np.zeros(16, np.float32)
-    old = _direction(ball.gaze)
-    new = _direction(ball.gaze + turn)
+    old, new = _direction(ball.gaze), _direction(ball.gaze + turn)
     shift = ball.turn * (eye.axes @ (new - old))
-    place[0:2] = ball.centre
-    place[2:4] = ball.centre + shift
     flat = _disc(eye.axes, old) @ np.linalg.inv(_disc(eye.axes, new))
-    place[4:8] = flat.ravel()
-    place[8:10] = CORNEA * shift
-    place[10], place[11], place[12] = ball.radius, ball.shadow, ball.reach
-    number = np.array([X_FIRST, X_LAST, 0.75 * pixel + 0.008, active, LASH_UP, LASH_IN, 0, 0.06], np.float32)
+    place = np.array([*ball.centre, *(ball.centre + shift), *flat.ravel(), *(CORNEA * shift), ball.radius,
+                      ball.shadow, ball.reach], np.float32)  # fmt: skip
+    pixel = float(np.sqrt(abs(np.linalg.det(to_local[:, :2]))))
+    number = np.array([X_FIRST, X_LAST, 0.75 * pixel + 0.008, active, LASH_UP, LASH_IN], np.float32)
 
-    corners = np.array([[X_FIRST, float(top.min())], [X_LAST, float(top.min())],
-                        [X_FIRST, float(lower.max()) + 0.12], [X_LAST, float(lower.max()) + 0.12]])  # fmt: skip
-    back = np.linalg.inv(np.vstack([to_local, [0, 0, 1]]))
-    spots = corners @ back[:2, :2].T + back[:2, 2]
-    h, w = canvas.shape[:2]
-    low, high = np.floor(spots.min(0)), np.ceil(spots.max(0)) + 1
-    box = np.array([max(low[0], 0), max(low[1], 0), min(high[0], w), min(high[1], h)]).astype(np.int64)
+    low, high = float(top.min()), float(lower.max()) + 0.12
+    corners = np.array([[X_FIRST, low], [X_LAST, low], [X_FIRST, high], [X_LAST, high]])
+    spots = (corners - to_local[:, 2]) @ np.linalg.inv(to_local[:, :2]).T
+    (x0, y0), (x1, y1) = spots.min(0), spots.max(0)
+    box = np.array([max(x0, 0), max(y0, 0), min(x1 + 2, canvas.shape[1]), min(y1 + 2, canvas.shape[0])]).astype(np.int64)
     if box[2] > box[0] and box[3] > box[1]:
-        shade(canvas, box, to_local.astype(np.float32), eye.patch.to_plate.astype(np.float32), ball.ball, ball.iris,
-              lids.skin, lids.tint, lids.lash, lut, place, number)  # fmt: skip
-
-
-_WIDE = 32
-
-
-def _soft_window(columns: int) -> np.ndarray:
-    """Smoothing along x over about a tenth of the eye."""
-    t = np.arange(-_WIDE, _WIDE + 1) / (0.05 * columns)
-    window = np.exp(-0.5 * t * t)
-    return window / window.sum()
+        shade(canvas, box, to_local.astype(np.float32), eye.to_plate, ball.ball, ball.iris, lids.skin, lids.tint,
+              lids.lash, lut, place, number)  # fmt: skip
 
 
 def _direction(gaze: np.ndarray) -> np.ndarray:

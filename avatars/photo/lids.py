@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,30 +36,30 @@ def edge_table(points: np.ndarray, columns: int) -> np.ndarray:
     """Height of an edge (n, 2) local points from left to right, as (columns,) over x: a smooth curve through
     them, held level beyond the ends."""
     dense = _basis(len(points)) @ points
-    x = np.maximum.accumulate(dense[:, 0])
-    return np.interp(np.linspace(X_FIRST, X_LAST, columns), x, dense[:, 1]).astype(np.float32)
+    return np.interp(_columns(columns), np.maximum.accumulate(dense[:, 0]), dense[:, 1]).astype(np.float32)
 
 
-_BASES: dict[int, np.ndarray] = {}
+@lru_cache(maxsize=8)
+def _columns(count: int) -> np.ndarray:
+    return np.linspace(X_FIRST, X_LAST, count)
 
 
+@lru_cache(maxsize=8)
 def _basis(count: int, per: int = 6) -> np.ndarray:
     """Catmull-Rom matrix ((count - 1) * per + 1, count)."""
-    if count not in _BASES:
-        t = np.linspace(0, count - 1, (count - 1) * per + 1)
-        i = np.minimum(t.astype(int), count - 2)
-        f = t - i
-        weights = np.stack([-0.5 * f + f**2 - 0.5 * f**3, 1 - 2.5 * f**2 + 1.5 * f**3,
-                            0.5 * f + 2 * f**2 - 1.5 * f**3, -0.5 * f**2 + 0.5 * f**3], 1)  # fmt: skip
-        out = np.zeros((len(t), count + 2))
-        for k in range(4):
-            out[np.arange(len(t)), i + k] += weights[:, k]
-        out[:, 1] += 2 * out[:, 0]
-        out[:, 2] -= out[:, 0]
-        out[:, -2] += 2 * out[:, -1]
-        out[:, -3] -= out[:, -1]
-        _BASES[count] = out[:, 1:-1]
-    return _BASES[count]
+    t = np.linspace(0, count - 1, (count - 1) * per + 1)
+    i = np.minimum(t.astype(int), count - 2)
+    f = t - i
+    weights = np.stack([-0.5 * f + f**2 - 0.5 * f**3, 1 - 2.5 * f**2 + 1.5 * f**3,
+                        0.5 * f + 2 * f**2 - 1.5 * f**3, -0.5 * f**2 + 0.5 * f**3], 1)  # fmt: skip
+    out = np.zeros((len(t), count + 2))
+    for k in range(4):
+        out[np.arange(len(t)), i + k] += weights[:, k]
+    out[:, 1] += 2 * out[:, 0]
+    out[:, 2] -= out[:, 0]
+    out[:, -2] += 2 * out[:, -1]
+    out[:, -3] -= out[:, -1]
+    return out[:, 1:-1]
 
 
 def analyse_lids(patch: Patch, local: np.ndarray, rim: Rim, upper: np.ndarray, lower: np.ndarray,
