@@ -24,7 +24,9 @@ def run(args: argparse.Namespace) -> None:
 
         print(json.dumps(report, indent=1, default=str))
     else:
-        print("\n".join(lines(report)))
+        problems = system.problems()
+        verdict = [f"to be mended: {problem}" for problem in problems] or ["All that is needed without downloads is here."]
+        print("\n".join([*lines(report), "", *verdict]))
 
 
 def lines(report: dict, indent: int = 0) -> list[str]:
