@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from avatars.facemesh import MEAN, MIRROR
-from avatars.fields import LIP_LOWER, LIP_UPPER, displace, fields_for, lid_opening
+from avatars.fields import LIP_LOWER, LIP_UPPER, displace, fields, fields_for, lid_opening
 from avatars.pose import FOCAL, Pose, fit_pose, to_head, to_pixels
 from studio.arkit import ARKIT, INDEX
 from studio.motion import LOOK_LIMIT
@@ -32,7 +32,7 @@ LARGEST = 1.2
 EYEBALL = 0.135
 """Radius of the eyeball, eye spans (12 of 90 mm)."""
 
-SHUT = 0.22
+SHUT = 0.12
 """Opening that landmarks still show for closed lids, as a part of the open eye's."""
 
 FREE = np.array([i for i, name in enumerate(ARKIT) if not name.startswith(("eyeBlink", "eyeLook", "tongue"))])
@@ -77,7 +77,7 @@ class Neutral:
         gaps = np.array([_gap(h) for h in heads])
         excess = _gap(shape) - np.percentile(gaps, 5)
         if excess > 0:
-            shape = _close(shape, excess)
+            shape = _close(shape, excess, fields_for(shape)[INDEX["jawOpen"]])[0]
         lids = np.array([[lid_opening(h, side) for side, _, _ in EYES] for h in stack])
         iris = np.array([_irises(h) for h in heads])
         return cls(_centred(shape), np.median(lids, 0), np.median(iris, 0))
@@ -95,30 +95,30 @@ def fit_photo(landmarks: np.ndarray) -> tuple[Neutral, np.ndarray]:
     expression in the ways of the fields. What the weights leave over belongs to the person.
     """
     inverse = _identity_precision()
-    neutral, weights = MEAN.copy(), np.zeros(len(ARKIT), np.float32)
-    for _ in range(4):
-        table = fields_for(neutral)
+    neutral, weights, table = MEAN.copy(), np.zeros(len(ARKIT), np.float32), fields()
+    for turn in range(4):
+        if turn in (1, 3):
+            table = fields_for(neutral)
         shown = displace(neutral, weights, table)
-        pose = fit_pose(landmarks, shown)
-        head = to_head(landmarks, pose)
+        head = to_head(landmarks, fit_pose(landmarks, shown))
         weights[_LOOK] = _look_weights(_gaze(_irises(head), IRIS))
-        weights[_BLINK] = [
-            max(0.0, 1 - lid_opening(head, side) / (0.7 * lid_opening(MEAN, side))) for side, _, _ in EYES
-        ]
+        weights[_BLINK] = [max(0.0, 1 - lid_opening(head, side) / (0.7 * lid_opening(MEAN, side))) for side, _, _ in EYES]
         bent = displace(neutral, weights, table) - neutral - np.tensordot(weights[FREE], table[FREE], 1)
         wanted = head[:468] - MEAN - bent
         basis = table[FREE].astype(np.float64)
-        gram, right = np.zeros((len(FREE), len(FREE))), np.zeros(len(FREE))
+        gram, right = np.diag(_photo_ridge()), np.zeros(len(FREE))
         for axis, trust in enumerate((1.0, 1.0, DEPTH**2)):
-            columns = basis[:, :, axis]
-            gram += trust * columns @ inverse @ columns.T
-            right += trust * columns @ inverse @ wanted[:, axis]
-        spread = np.where(np.isin(FREE, _CALM), 0.15, 0.4)
-        gram[np.diag_indices(len(FREE))] += 1 / spread**2
-        weights[FREE] = np.minimum(nnls(gram, right), 1.0)
+            columns = trust * basis[:, :, axis] @ inverse
+            gram += columns @ basis[:, :, axis].T
+            right += columns @ wanted[:, axis]
+        weights[FREE] = np.minimum(nnls(gram, right), LARGEST)
         neutral = head[:468].copy()
         for _ in range(3):  # the neutral that these weights take to what is seen
-            neutral += head[:468] - displace(neutral, weights, fields_for(neutral))
+            neutral += head[:468] - displace(neutral, weights, table)
+        gap = _gap(neutral)
+        excess = gap - np.clip(gap, -0.004, 0.004)  # everybody's lips meet at rest
+        neutral, more = _close(neutral, excess, table[INDEX["jawOpen"]])
+        weights[INDEX["jawOpen"]] = np.clip(weights[INDEX["jawOpen"]] + more, 0, LARGEST)
         neutral = _centred(neutral)
     lids = np.array([lid_opening(neutral, side) for side, _, _ in EYES])
     return Neutral(neutral, lids, IRIS.copy()), weights
@@ -147,8 +147,8 @@ class ExpressionFit:
         self._last = np.zeros(len(ARKIT), np.float32)
 
     def __call__(self, landmarks: np.ndarray, size: tuple[int, int] = (0, 0)) -> tuple[np.ndarray, Pose, np.ndarray]:
-        """Weights (52,) float32, pose, and the residual (468, 3) float32: what the weights miss, eye spans in the head's
-        frame. landmarks (478, 3) pixels of a picture of `size`."""
+        """Weights (52,) float32, pose, and the residual (468, 3) float32: what the weights miss, eye spans in the
+        head's frame. landmarks (478, 3) pixels of a picture of `size`."""
         neutral, table = self.neutral.shape, self.fields
         weights = self._last.copy()
         shown = displace(neutral, weights, table)
@@ -211,12 +211,17 @@ def nnls(gram: np.ndarray, right: np.ndarray, active: np.ndarray | None = None) 
 
 _BLINK = np.array([INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]])
 _LOOK = np.array([i for i, name in enumerate(ARKIT) if name.startswith("eyeLook")])
-_CALM = np.array([INDEX[n] for n in ("jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "cheekPuff")])
 _LOOK_DOWN_CLOSES = 0.5
 """How much of the opening the lids lose in a full look down."""
 
-IRIS = np.array([[0.0, 0.0], [0.0, 0.0]])
-"""Where irises of people who look ahead are, as `Neutral.iris`."""
+IRIS = np.array([[0.010, 0.018], [-0.010, 0.018]])
+"""Where irises of people who look ahead are, as `Neutral.iris`: the median of portraits and talking people."""
+
+_SHY = {
+    # what a single picture may hold of each shape before it is taken for the person's own features
+    "jaw": 0.15, "mouthLeft": 0.15, "mouthRight": 0.15, "cheekPuff": 0.1, "mouthClose": 0.05, "mouthRoll": 0.15,
+    "mouthShrug": 0.15, "mouthPress": 0.15, "mouthPucker": 0.25, "mouthFunnel": 0.25, "jawOpen": 0.5, "mouthSmile": 0.5,
+}  # fmt: skip
 
 
 def _gap(head: np.ndarray) -> float:
@@ -224,11 +229,10 @@ def _gap(head: np.ndarray) -> float:
     return float(np.mean(head[LIP_UPPER[3:6], 1] - head[LIP_LOWER[3:6], 1]))
 
 
-def _close(shape: np.ndarray, excess: float) -> np.ndarray:
-    """A shape whose lips are closer by `excess`, as the jaw would bring them."""
-    field = fields_for(shape)[INDEX["jawOpen"]]
-    per_weight = _gap(shape + field) - _gap(shape)
-    return shape - (excess / max(per_weight, 1e-3)) * field
+def _close(shape: np.ndarray, excess: float, field: np.ndarray) -> tuple[np.ndarray, float]:
+    """The shape with its lips closer by `excess`, moved along the jaw's field, and how much of the field that took."""
+    weight = excess / max(_gap(shape + field) - _gap(shape), 1e-3)
+    return shape - weight * field, weight
 
 
 def _calm(heads: Sequence[np.ndarray]) -> np.ndarray:
@@ -283,6 +287,16 @@ def _centred(shape: np.ndarray) -> np.ndarray:
     """The shape moved and scaled so that its outer eye corners lie as the frame says."""
     span = np.linalg.norm(shape[263] - shape[33])
     return ((shape - (shape[33] + shape[263]) / 2) / span).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _photo_ridge() -> np.ndarray:
+    """What each of the `FREE` shapes costs in a single picture."""
+    out = np.empty(len(FREE))
+    for k, i in enumerate(FREE):
+        fits = [key for key in _SHY if ARKIT[i].startswith(key)]
+        out[k] = 1 / _SHY.get(max(fits, key=len), 0.35) ** 2 if fits else 1 / 0.35**2
+    return out
 
 
 @lru_cache(maxsize=1)
