@@ -241,12 +241,13 @@ ANATOMY: dict[str, list[Seed]] = {
 }  # fmt: skip
 
 LACKING = {
-    # Measured lips come forward but hardly narrow: people's narrow by a quarter.
+    # Measured lips come forward but hardly narrow: people's narrow by a quarter, and round up to an O.
     "mouthPucker": [
         Muscle("incisivus labii", "ring", "face", (0.0, -0.79), (0.55, 0.35), 0.0, (0.25, 0.0, 0.0), both=True),
     ],
     "mouthFunnel": [
         Muscle("incisivus labii", "ring", "face", (0.0, -0.79), (0.55, 0.35), 0.0, (0.12, 0.0, 0.0), both=True),
+        Muscle("levator labii", "pull", "above mouth", (0.0, -0.74), (0.26, 0.18), 0.0, (0.0, 0.03, 0.0), both=True),
     ],
 }
 """Muscles that the yardstick does not have."""
