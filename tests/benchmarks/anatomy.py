@@ -68,10 +68,8 @@ def main() -> None:
         print("{:18s} {:6.3f} {:5.2f}  {:.2f}".format(name, *row))
     table = np.array([rows[name] for name in MAIN])
     (cosine, size, rest), low, high = table.mean(0), table.min(0), table.max(0)
-    print(
-        f"{len(MAIN)} main shapes: mean cosine {cosine:.3f}, least {low[0]:.3f}; mean size {size:.2f}, {low[1]:.2f} to"
-    )
-    print(f"{high[1]:.2f}; at rest {rest:.2f} mm, at most {high[2]:.2f} mm")
+    print(f"{len(MAIN)} main shapes: mean cosine {cosine:.3f}, least {low[0]:.3f}")
+    print(f"mean size {size:.2f} ({low[1]:.2f} to {high[1]:.2f}); at rest {rest:.2f} mm, at most {high[2]:.2f} mm")
 
 
 if __name__ == "__main__":
