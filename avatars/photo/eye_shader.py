@@ -51,7 +51,8 @@ def shade(canvas, box, to_local, to_plate, ball, iris, skin, tint, lash, lut, pl
     skin      (h, w, 3) f32: the picture round the eye as if it were all skin
     tint      (3, m) f32 along x: colour of the visible lid against that skin
     lash      (rows, m) f32: how much the lashes darken, along x, over distance from the lid's edge
-    lut       (8, m) f32 along x: upper and lower edge, share of the lid's skin to redo (twice), top of that skin, how far the lid has come down (0..1), strength and width of the line where closed lids meet
+    lut       (7, m) f32 along x: upper and lower edge, share of the lid's skin to redo, top of that skin, how far
+              the lid has come down (0..1), strength and reach of the line where closed lids meet
     place     (13,) f32: iris centre in the photo, now, (2, 2) plate offset of the iris, catch-light shift,
               iris radius (local), shadow strength and reach
     number    (6,) f32: x of lut's first and last column, softness, activity, lash reach up, reach down
@@ -72,10 +73,10 @@ def shade(canvas, box, to_local, to_plate, ball, iris, skin, tint, lash, lut, pl
             y = to_local[1, 0] * px + to_local[1, 1] * py + to_local[1, 2]
             u = (x - x_first) / (x_last - x_first) * (m - 1)
             upper, lower = _lut(lut, 0, u), _lut(lut, 1, u)
-            top = _lut(lut, 4, u)
+            top = _lut(lut, 3, u)
             if y < top or y > lower + down + soft:
                 continue
-            closed = _lut(lut, 5, u)
+            closed = _lut(lut, 4, u)
             r = float(canvas[py, px, 0])
             g = float(canvas[py, px, 1])
             b = float(canvas[py, px, 2])
@@ -92,9 +93,9 @@ def shade(canvas, box, to_local, to_plate, ball, iris, skin, tint, lash, lut, pl
                 v = depth / (0.8 * up * closed + 1e-4)
                 over = 1.0 if v >= 1 else 1.0 - (1.0 - _lash(lash, rows, u, 0.5 + 0.5 * v)) * (1.0 - v)
                 dark = inner + (over - inner) * closed
-            line = _lut(lut, 6, u)
-            if line > 0:
-                t = depth / (_lut(lut, 7, u) + 0.5 * soft)
+            line = _lut(lut, 5, u)
+            if line > 0:  # where lids meet: a dark line, lashes hanging from it
+                t = depth / (0.018 + 0.5 * soft) if depth < 0 else depth / (_lut(lut, 6, u) + 0.5 * soft)
                 dark = min(dark, 1.0 - line * np.exp(-t * t))
             if closed > 0:
                 begun = _step((closed - 0.02) / 0.25)
@@ -118,10 +119,11 @@ def shade(canvas, box, to_local, to_plate, ball, iris, skin, tint, lash, lut, pl
                         bound = 0.05 + 0.25 * free
                     tone = abs(r / (lum + 8) - sr / (ref + 8)) + abs(b / (lum + 8) - sb / (ref + 8))
                     size = max(abs(off), 0.7 * tone * bound / 0.09)
-                    wrong = _step((size / bound - 0.5) / 1.0)
+                    wrong = max(_step(size / bound - 0.5), 0.7 * _step((closed - 0.25) / 0.5) * _step(v / 0.5))
                     kept = 1.0 + 0.25 * bound * off / (bound + size)
                     round_ = 1.0 - 0.10 * _step((v - 0.7) / 0.3) * closed
-                    weight = begun * _lut(lut, 2, u) * _step(v / 0.3) * _step(0.5 - (depth - under) / (2 * soft + under))
+                    weight = begun * _lut(lut, 2, u) * _step(v / 0.25)
+                    weight *= _step(0.5 - (depth - under) / (2 * soft + under))
                     nr = r * round_ * (1 - wrong) + wrong * sr * kept * round_
                     ng = g * round_ * (1 - wrong) + wrong * sg * kept * round_
                     nb = b * round_ * (1 - wrong) + wrong * sb * kept * round_

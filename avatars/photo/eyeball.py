@@ -6,7 +6,7 @@ y down, in eye widths, origin midway between the corners.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -147,10 +147,12 @@ def smoothstep(t: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray
     return t * t * (3 - 2 * t)
 
 
-def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray, lower: np.ndarray) -> tuple[np.ndarray, float, float]:
+def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray,
+              lower: np.ndarray) -> tuple[np.ndarray, float, float]:  # fmt: skip
     """Refine the iris circle: where brightness grows most from inside to outside along its visible arcs.
 
-    upper, lower (w,): the lids' edges, local y per patch column. Returns centre (2,), radius, and the edge's contrast on its weaker side (0..50).
+    upper, lower (w,): the lids' edges, local y per patch column. Returns centre (2,), radius, and the edge's
+    contrast on its weaker side (0..50).
     """
     import cv2
 
@@ -182,12 +184,14 @@ def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray,
     return found[:2], float(found[2]), float(found[3])
 
 
-def iris_evidence(patch: Patch, centre: np.ndarray, radius: float, edge: float, upper: np.ndarray, lower: np.ndarray) -> float:
-    """How plainly an iris shows: about 0 on blank eyes, over 0.2 on painted ones. `edge` is what `find_iris` measured."""
+def iris_evidence(patch: Patch, centre: np.ndarray, radius: float, edge: float, upper: np.ndarray,
+                  lower: np.ndarray) -> float:  # fmt: skip
+    """How plainly an iris shows: about 0 on blank eyes, over 0.2 on painted ones. `edge`: as `find_iris` measured."""
     lum = luminance(patch.colour)
     rho = np.hypot(patch.x - centre[0], patch.y - centre[1]) / radius
     inside = (patch.y - upper > 0.05) & (lower - patch.y > 0.03)
-    outer, middle, core = inside & (rho > 1.15) & (rho < 1.5), inside & (rho > 0.5) & (rho < 0.85), inside & (rho < 0.35)
+    outer, middle = inside & (rho > 1.15) & (rho < 1.5), inside & (rho > 0.5) & (rho < 0.85)
+    core = inside & (rho < 0.35)
     if min(outer.sum(), middle.sum(), core.sum()) < 20:
         return 0.0
     white = max(float(np.median(lum[outer])), 1.0)
@@ -244,13 +248,14 @@ def borrowed(patch: Patch, centre: np.ndarray, source: Eyeball, at: Patch) -> Ey
     def taken(plate: np.ndarray, shift: np.ndarray) -> np.ndarray:
         u = (shift[0] - patch.x) * at.scale + at.to_plate[0, 2]
         v = (patch.y + shift[1]) * at.scale + at.to_plate[1, 2]
-        return cv2.remap(plate, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        u, v = u.astype(np.float32), v.astype(np.float32)
+        return cv2.remap(plate, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
     shift = np.array([source.centre[0] + centre[0], source.centre[1] - centre[1]])
     iris = np.dstack([taken(source.iris[..., :4], shift), taken(source.iris[..., 4:], shift)])
     gaze = source.gaze * [-1, 1]
-    return Eyeball(np.ascontiguousarray(taken(source.ball, np.zeros(2))), np.ascontiguousarray(iris), centre, source.radius,
-                   source.turn, gaze, source.shadow, source.reach, source.seen)  # fmt: skip
+    return replace(source, ball=np.ascontiguousarray(taken(source.ball, np.zeros(2))), iris=np.ascontiguousarray(iris),
+                   centre=centre, gaze=gaze)  # fmt: skip
 
 
 def lid_shadow(lum: np.ndarray, white: np.ndarray, below: np.ndarray) -> float:
@@ -296,9 +301,9 @@ def iris_plate(plain: np.ndarray, rho: np.ndarray, disc: np.ndarray, dx: np.ndar
     hot = (extra > max(28.0, 4 * noise)) & (disc > 0.2) & (rho < 0.95)
     seed = np.zeros_like(plain)
     if 0 < hot.sum() < 0.3 * (rho < 1).sum():
-        wide = cv2.dilate(hot.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, int(0.12 * patch.scale * 0.16)))
-        soft = cv2.GaussianBlur(wide.astype(np.float32), (0, 0), 0.01 * patch.scale) * (disc > 0) * (1 - smoothstep(rho, 0.9, 1.05))
-        seed = np.maximum(plain - radial, 0) * soft[..., None]
+        wide = cv2.dilate(hot.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, int(0.02 * patch.scale)))
+        soft = cv2.GaussianBlur(wide.astype(np.float32), (0, 0), 0.01 * patch.scale) * (disc > 0)
+        seed = np.maximum(plain - radial, 0) * (soft * (1 - smoothstep(rho, 0.9, 1.05)))[..., None]
     clean = plain - seed
     mirrored = cv2.remap(np.dstack([clean, disc]).astype(np.float32),
                          *_mirror_map(dx, dy, patch), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
@@ -311,6 +316,5 @@ def iris_plate(plain: np.ndarray, rho: np.ndarray, disc: np.ndarray, dx: np.ndar
 
 def _mirror_map(dx: np.ndarray, dy: np.ndarray, patch: Patch) -> tuple[np.ndarray, np.ndarray]:
     """Where in the patch the vertical mirror image of each pixel about the iris centre lies."""
-    step = 2 * dy * patch.scale
-    rows, columns = np.indices(dx.shape, np.float32)
-    return columns, (rows - step).astype(np.float32)
+    rows, columns = np.indices(dx.shape)
+    return np.asarray(columns, np.float32), np.asarray(rows - 2 * dy * patch.scale, np.float32)

@@ -145,15 +145,16 @@ def _take_apart(image: np.ndarray, points: np.ndarray) -> list[_Eye]:
         if o.shut and not openings[1 - i].shut:
             ball = borrowed(o.patch, o.centre, balls[1 - i], openings[1 - i].patch)
         shade = 1 - ball.shadow * np.exp(-np.maximum(o.patch.y - o.columns[0], 0) / ball.reach)
-        picture = (ball.ball + ball.iris[..., 3:4] * (ball.iris[..., :3] - ball.ball)) * shade[..., None] + ball.iris[..., 4:7]
+        iris, cover = ball.iris[..., :3], ball.iris[..., 3:4]
+        picture = (ball.ball + cover * (iris - ball.ball)) * shade[..., None] + ball.iris[..., 4:7]
         lids = analyse_lids(o.patch, o.local, o.rim, *o.edges, picture)
         axes = o.to_local[:, :2] / np.sqrt(abs(np.linalg.det(o.to_local[:, :2]))) @ basis[:2]
         around = np.c_[points[o.rim.around, :2], np.ones(len(o.rim.around))]
         x = np.linspace(X_FIRST, X_LAST, len(o.edges[0]))
         t = np.arange(-_WIDE, _WIDE + 1) / (0.05 * len(x))
         window = np.exp(-0.5 * t * t)
-        eyes.append(_Eye(o.rim, o.to_local, o.patch.to_plate.astype(np.float32), ball, lids, o.local[o.rim.lids], o.edges,
-                         np.linalg.pinv(around), axes, x, smoothstep(0.62 - np.abs(x), 0.0, 0.12),
+        eyes.append(_Eye(o.rim, o.to_local, o.patch.to_plate.astype(np.float32), ball, lids, o.local[o.rim.lids],
+                         o.edges, np.linalg.pinv(around), axes, x, smoothstep(0.62 - np.abs(x), 0.0, 0.12),
                          smoothstep(0.6 - np.abs(x), 0.0, 0.2), window / window.sum()))  # fmt: skip
     return eyes
 
@@ -192,9 +193,9 @@ def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, eye: _Eye, tu
     upper = upper + (lower - upper) * _ramp(overall, 0.88, 0.97)
     above, brow = (mesh[i, :2] @ to_local[:, :2].T + to_local[:, 2] for i in (rim.above, rim.brow))
     fold, roof = edge_table(above, count), np.interp(eye.x, brow[:, 0], brow[:, 1]) + 0.06
-    top = np.minimum(np.maximum(fold - 0.12, np.minimum(roof, fold)), np.minimum(upper, eye.edges[0]) - 0.05)
-    lut = np.empty((8, count), np.float32)
-    rows = upper, lower, eye.redo, eye.redo, top, closed, lids.line * _ramp(overall, 0.06, 0.9), lids.thick
+    top = np.minimum(np.maximum(fold - 0.15, np.minimum(roof, fold)), np.minimum(upper, eye.edges[0]) - 0.05)
+    lut = np.empty((7, count), np.float32)
+    rows = upper, lower, eye.redo, top, closed, lids.line * _ramp(overall, 0.06, 0.9), lids.thick
     for i, row in enumerate(rows):
         lut[i] = row
 
@@ -210,7 +211,7 @@ def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, eye: _Eye, tu
     corners = np.array([[X_FIRST, low], [X_LAST, low], [X_FIRST, high], [X_LAST, high]])
     spots = (corners - to_local[:, 2]) @ np.linalg.inv(to_local[:, :2]).T
     (x0, y0), (x1, y1) = spots.min(0), spots.max(0)
-    box = np.array([max(x0, 0), max(y0, 0), min(x1 + 2, canvas.shape[1]), min(y1 + 2, canvas.shape[0])]).astype(np.int64)
+    box = np.array([max(x0, 0), max(y0, 0), min(x1 + 2, canvas.shape[1]), min(y1 + 2, canvas.shape[0])], np.int64)
     if box[2] > box[0] and box[3] > box[1]:
         shade(canvas, box, to_local.astype(np.float32), eye.to_plate, ball.ball, ball.iris, lids.skin, lids.tint,
               lids.lash, lut, place, number)  # fmt: skip

@@ -18,18 +18,15 @@ LASH_ROWS = 33
 
 @dataclass(frozen=True)
 class Lids:
-    """skin (h, w, 3): the patch as if it were all skin; tint (3, m): the lid's colour against it; lash (rows, m): darkening, middle row at the lid's edge, first
-    row LASH_IN below it, last LASH_UP above; line, thick (m,): strength and half width
-    of the line where closed lids meet;
-    upper, lower (m,): the edges in the photo."""
+    """skin (h, w, 3): the patch as if it were all skin; tint (3, m): the lid's colour against it; lash (rows, m):
+    darkening, middle row at the lid's edge, first row LASH_IN below it, last LASH_UP above; line, thick (m,):
+    strength and reach of the line where closed lids meet."""
 
     skin: np.ndarray
     tint: np.ndarray
     lash: np.ndarray
     line: np.ndarray
     thick: np.ndarray
-    upper: np.ndarray
-    lower: np.ndarray
 
 
 def edge_table(points: np.ndarray, columns: int) -> np.ndarray:
@@ -85,14 +82,18 @@ def analyse_lids(patch: Patch, local: np.ndarray, rim: Rim, upper: np.ndarray, l
     taper = np.where(d > 0, 1 - smoothstep(d, 0.5 * LASH_IN, LASH_IN), 1 - smoothstep(-d, 0.5 * LASH_UP, LASH_UP))
     ends = smoothstep(0.56 - np.abs(x), 0.0, 0.1)
     pixel = columns / (X_LAST - X_FIRST) * patch.zoom / patch.scale
-    lash = cv2.GaussianBlur(1 - (1 - lash) * taper[:, None] * ends[None], (0, 0), sigmaX=max(1.2 * pixel, 0.6), sigmaY=0.6)
+    lash = 1 - (1 - lash) * taper[:, None] * ends[None]
+    lash = cv2.GaussianBlur(lash, (0, 0), sigmaX=max(1.2 * pixel, 0.6), sigmaY=0.6)
     line = 1 - cv2.GaussianBlur(lash[half - 6 : half + 9].min(0)[None], (0, 0), 0.05 * columns)[0]
-    thick = 0.008 + 0.016 * np.clip(line, 0, 1)
+    thick = 0.02 + 0.07 * np.clip(line - 0.15, 0, 0.6)
+    # single lashes, where the picture is fine enough to show them
+    comb = np.sin(x * 178 + 2 * np.sin(x * 23)) * np.sin(x * 61 + 1.3)
+    thick = thick * (1 + 0.35 * smoothstep(np.array(columns), 220, 420) * comb)
     side = smoothstep(0.52 - np.abs(x), 0.0, 0.25)
-    line = np.clip(line + 0.1, 0.3, 0.85) * np.sqrt(side)
+    line = np.clip(1.15 * line + 0.15, 0.35, 0.9) * np.sqrt(side)
     tint = lid_tint(patch, skin, x, fold, upper, lower)
-    return Lids(np.ascontiguousarray(skin, np.float32), tint, np.ascontiguousarray(lash, np.float32), line.astype(np.float32),
-                (thick * (0.4 + 0.6 * side)).astype(np.float32), upper.astype(np.float32), lower.astype(np.float32))  # fmt: skip
+    parts = skin, tint, lash, line, thick * (0.4 + 0.6 * side)
+    return Lids(*(np.ascontiguousarray(part, np.float32) for part in parts))
 
 
 def skin_plate(patch: Patch, x: np.ndarray, brow: np.ndarray, fold: np.ndarray, upper: np.ndarray,
@@ -104,7 +105,7 @@ def skin_plate(patch: Patch, x: np.ndarray, brow: np.ndarray, fold: np.ndarray, 
     """
     import cv2
 
-    column = lambda table: np.interp(patch.x[0], x, table)[None]  # noqa: E731
+    column = lambda table: np.interp(patch.x[0], x, table)[None]
     y, colour = patch.y, patch.colour
     lum = luminance(colour)
     above = smoothstep(column(fold) - y, 0.0, 0.04) * smoothstep(y - column(brow), 0.0, 0.05)
@@ -113,7 +114,7 @@ def skin_plate(patch: Patch, x: np.ndarray, brow: np.ndarray, fold: np.ndarray, 
     known = np.maximum(np.maximum(above, below), beside)
     # lashes, liner and creases are darker than skin: bright-biased means, and only what comes near them counts
     bright = known * (lum / 255 + 0.02) ** 3
-    near = lambda a: cv2.GaussianBlur(a, (0, 0), 0.1 * patch.scale)  # noqa: E731
+    near = lambda a: cv2.GaussianBlur(a, (0, 0), 0.1 * patch.scale)
     weight = near(bright.astype(np.float32))
     typical = near((colour * bright[..., None]).astype(np.float32)) / np.maximum(weight, 1e-12)[..., None]
     level = lum / np.maximum(luminance(typical), 1)
@@ -128,7 +129,8 @@ def skin_plate(patch: Patch, x: np.ndarray, brow: np.ndarray, fold: np.ndarray, 
     mirror = column(fold) - 0.06 - room * np.abs((way + 1) % 2 - 1)
     rows = np.where(way > -0.5, mirror * patch.to_plate[1, 1] + patch.to_plate[1, 2], rows).astype(np.float32)
     detail = cv2.remap(detail, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return smooth * np.clip(detail, 0.95, 1.05)[..., None]
+    grain = (detail - 1) * np.exp(-(((detail - 1) / 0.05) ** 2))  # pores and brush, not creases or hairs
+    return smooth * (1 + grain)[..., None]
 
 
 def lid_tint(patch: Patch, skin: np.ndarray, x: np.ndarray, fold: np.ndarray, upper: np.ndarray,
@@ -146,9 +148,10 @@ def lid_tint(patch: Patch, skin: np.ndarray, x: np.ndarray, fold: np.ndarray, up
     ratio = cv2.GaussianBlur(ratio[None], (0, 0), 0.1 * len(x), borderType=cv2.BORDER_REPLICATE)[0]
     level = luminance(ratio)[:, None]
     trusted = smoothstep(level, 0.75, 0.95)
-    ratio = trusted * (0.5 + 0.5 * ratio / np.maximum(level, 0.1)) * np.clip(level, 0.95, 1.06) + (1 - trusted)
+    hue = 0.5 + 0.5 * ratio / np.maximum(level, 0.1)
+    ratio = trusted * hue * np.clip(level, 0.95, 1.06) + (1 - trusted)
     # a closed lid bulges out of the socket's shadow into the light that the cheek below has
-    middle, cheek = (luminance(_sample(patch, skin, x[None], (at)[None]))[0] for at in (upper, lower + 0.16))
+    middle, cheek = (luminance(_sample(patch, skin, x[None], at[None]))[0] for at in (upper, lower + 0.16))
     lift = 1.02 + 0.45 * np.clip(cheek / np.maximum(middle, 1) - 1, 0, 0.7)
     lift = cv2.GaussianBlur(lift[None].astype(np.float32), (0, 0), 0.1 * len(x), borderType=cv2.BORDER_REPLICATE)[0]
     ratio = ratio * lift[:, None]
@@ -161,6 +164,3 @@ def _sample(patch: Patch, image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np
     u = (x * patch.to_plate[0, 0] + patch.to_plate[0, 2]).astype(np.float32)
     v = (y * patch.to_plate[1, 1] + patch.to_plate[1, 2]).astype(np.float32)
     return cv2.remap(image.astype(np.float32), u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-__all__ = ["LASH_IN", "LASH_UP", "X_FIRST", "X_LAST", "Lids", "analyse_lids", "edge_table", "fill"]

@@ -1,5 +1,7 @@
 """Eyes of a drawn face whose iris, whites and skin are known."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def drawn_face(size: int = 512, span: float = 240.0, iris: bool = True) -> tuple
         loops[side] = (points[loop, :2], centre[:2], IRIS_RADIUS * width)
     over = 4
     picture = np.full((size * over, size * over, 3), SKIN, np.uint8)
-    fixed = lambda p: np.round(((p + 0.5) * over - 0.5) * 16).astype(np.int32)  # noqa: E731
+    fixed = lambda p: np.round(((p + 0.5) * over - 0.5) * 16).astype(np.int32)
     for loop, centre, radius in loops.values():
         hole = np.zeros(picture.shape[:2], np.uint8)
         cv2.fillPoly(hole, [fixed(loop)], 1, cv2.LINE_8, 4)
@@ -38,7 +40,8 @@ def drawn_face(size: int = 512, span: float = 240.0, iris: bool = True) -> tuple
                 cv2.circle(ball, tuple(fixed(centre)), int(radius * share * over * 16), colour, -1, cv2.LINE_8, 4)
         picture[hole > 0] = ball[hole > 0]
         upper = np.r_[loop[8:], loop[:1]]
-        cv2.polylines(picture, [fixed(upper)], False, LASH, int(max(0.02 * 2 * radius / IRIS_RADIUS * over, 1)), cv2.LINE_8, 4)
+        thick = int(max(0.04 * radius / IRIS_RADIUS * over, 1))
+        cv2.polylines(picture, [fixed(upper)], False, LASH, thick, cv2.LINE_8, 4)
     return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), points.astype(np.float32)
 
 
@@ -117,7 +120,7 @@ def test_looking_up_raises_the_pupil(face, eyes):
 
 
 def test_pupil_keeps_its_size_when_the_eye_turns(face, eyes):
-    dark = lambda picture: (picture.max(2) < 60).sum()  # noqa: E731
+    dark = lambda picture: (picture.max(2) < 60).sum()
     out = paint(face, gaze=[[0.25, 0], [0.25, 0]], eyes=eyes)
     assert dark(out) == pytest.approx(dark(face[0]), rel=0.15)
 
@@ -134,7 +137,7 @@ def test_shut_lids_show_no_eyeball(face, eyes):
 
 
 def test_shut_lids_meet_in_a_dark_line(face, eyes):
-    picture, points = face
+    points = face[1]
     out = paint(face, closing(points, 1.0), eyes=eyes).astype(float).mean(2)
     for loop in (EYE_LEFT, EYE_RIGHT):
         x, y = np.round(points[loop[4], :2]).astype(int)
@@ -184,8 +187,9 @@ def test_mirrored_gaze_gives_the_mirror_image(face, eyes):
 
 def test_small_steps_make_small_changes(face, eyes):
     points = face[1]
-    frames = [paint(face, closing(points, c), [[c * 0.3, 0], [c * 0.3, 0]], eyes).astype(int) for c in np.arange(0, 1.001, 0.02)]
-    steps = [np.abs(b - a).sum() for a, b in zip(frames, frames[1:])]
+    amounts = np.arange(0, 1.001, 0.02)
+    frames = [paint(face, closing(points, c), [[c * 0.3, 0]] * 2, eyes).astype(int) for c in amounts]
+    steps = [np.abs(b - a).sum() for a, b in pairwise(frames)]
     assert max(steps) < 5 * np.mean(steps)
     assert np.abs(frames[1] - frames[0]).max() < 120
 
