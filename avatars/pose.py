@@ -46,9 +46,14 @@ class Pose:
         return EYE_SPAN * FOCAL * max(self.size) / self.scale
 
     @property
+    def view_distance(self) -> float:
+        """Eye spans from the camera to the eyes for rendering: a perspective that is never harsh nor quite flat."""
+        return float(np.clip(FOCAL * max(self.size) / self.scale, 8.0, 30.0))
+
+    @property
     def head(self) -> np.ndarray:
-        """(6,) float32 as in `Observation.head`: angles; then where the head's joint is, in metres right of and above the
-        picture's middle, and minus its distance to the camera (closer is larger)."""
+        """(6,) float32 as in `Observation.head`: angles; then where the head's joint is: metres right of and above
+        the picture's middle, and minus its distance to the camera (closer is larger)."""
         metres = EYE_SPAN / self.scale
         x = (self.centre[0] - self.size[0] / 2) * metres
         y = (self.centre[1] + self.size[1] / 2) * metres

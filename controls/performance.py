@@ -20,7 +20,7 @@ from avatars.pose import Pose, fit_pose, to_head
 from controls.smoothing import LIDS, zero_phase
 from controls.tracker import FaceTracker
 from studio.errors import NoFaceError, UsageError
-from studio.motion import EYE_SPAN, FaceMotion
+from studio.motion import EYE_SPAN, HEAD_JOINT, FaceMotion, rotation_matrix
 from studio.observation import Observation
 
 AHEAD = 20.0
@@ -32,8 +32,9 @@ BLOCK = 0.5
 RELAX = 1.0
 """Seconds in which a lost face comes to rest."""
 
-SAME_PERSON = 0.03
-"""Mean distance of two neutral faces, eye spans, below which they are one person's."""
+SAME_FACE = 0.01
+"""Mean distance of the portrait's landmarks, pose taken out, from the nearest frame's, eye spans, below which the
+portrait shows the driver: .002 to .007 for frames of one clip, .015 to .025 for two people."""
 
 _CHOICES = {
     "head": ("relative", "absolute", "off"),
@@ -140,6 +141,7 @@ class PerformanceDriver:
         fit = ExpressionFit(Neutral.from_frames([o.landmarks for o in known[:: max(1, len(known) // 150)]]))
         states = [None if o is None else self._state(fit, o) for o in ahead]
         reference = self._reference(fit, portrait, ahead, states)
+        own = None if portrait is None else fit_pose(portrait.landmarks, size=portrait.size)
         size = max(1, round(BLOCK * float(self.fps)))
         start = 0
         pending: list[_State | None] = []
@@ -155,10 +157,10 @@ class PerformanceDriver:
                 held, away = state, 0
                 pending.append(state)
             if len(pending) == size:
-                yield self._block(pending, start, reference, portrait)
+                yield self._block(pending, start, reference, own)
                 start, pending = start + size, []
         if pending:
-            yield self._block(pending, start, reference, portrait)
+            yield self._block(pending, start, reference, own)
 
     def _observations(self) -> Iterator[Observation | None]:
         """The chosen face of each frame, or None."""
@@ -194,7 +196,7 @@ class PerformanceDriver:
         bias[LIDS] = 0
         return _Reference(bias, state.pose, np.zeros_like(state.residual), False)
 
-    def _block(self, states: list[_State], start: int, reference: _Reference, portrait: Observation | None) -> FaceMotion:
+    def _block(self, states: list[_State], start: int, reference: _Reference, portrait: Pose | None) -> FaceMotion:
         weights = np.array([s.weights for s in states])
         if reference.same:
             change = weights - reference.weights
@@ -213,19 +215,21 @@ class PerformanceDriver:
         confidence = np.array([s.confidence for s in states])
         return FaceMotion(change, self.fps, head, confidence, start, residual)
 
-    def _head(self, pose: Pose, reference: Pose, portrait: Observation | None) -> np.ndarray:
+    def _head(self, pose: Pose, reference: Pose, portrait: Pose | None) -> np.ndarray:
         """(6,) change of the head, or its own pose where nobody is to be moved."""
         if self.head == "off":
             return np.zeros(6, np.float32)
         if portrait is None:
             return pose.head if self.head == "absolute" else pose.head - reference.head
-        metres = EYE_SPAN / reference.scale
-        shift = (pose.centre - reference.centre)[:2] * metres
-        # Closer by as much as makes the portrait's face grow like the driver's.
-        distance = fit_pose(portrait.landmarks, size=portrait.size).distance
-        closer = distance * (1 - reference.scale / pose.scale)
-        base = portrait.head[:3] if self.head == "absolute" else reference.head[:3]
-        return np.array([*(pose.head[:3] - base), *shift, closer], np.float32)
+        angles = portrait.head[:3]
+        turn = pose.head[:3] - (angles if self.head == "absolute" else reference.head[:3])
+        # The eyes go where they go in the driver's picture, in eye spans, and the face grows as it grows there.
+        grown = np.clip(pose.scale / reference.scale, 0.5, 2.0)
+        closer = portrait.view_distance * (1 - 1 / grown)
+        eyes = np.array([*(pose.centre - reference.centre)[:2] / (reference.scale * grown), closer]) * EYE_SPAN
+        # The joint goes so that they do.
+        joint = (rotation_matrix(*(angles + turn)) - rotation_matrix(*angles)) @ HEAD_JOINT
+        return np.array([*turn, *(eyes + joint)], np.float32)
 
 
 def _match(fit: ExpressionFit, portrait: Observation, frames: list[tuple[int, Observation]]) -> tuple[int, bool]:
@@ -238,7 +242,7 @@ def _match(fit: ExpressionFit, portrait: Observation, frames: list[tuple[int, Ob
         apart = float(np.linalg.norm((to_head(seen.landmarks, pose)[:468] - shape)[:, :2], axis=1).mean())
         nearest.append(apart)
         cost.append(apart + 0.1 * float(np.abs(pose.head[:3] - own.head[:3]).sum()))
-    return frames[int(np.argmin(cost))][0], min(nearest) < SAME_PERSON
+    return frames[int(np.argmin(cost))][0], min(nearest) < SAME_FACE
 
 
 def _seen(observation: Observation | None) -> bool:

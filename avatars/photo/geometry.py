@@ -14,7 +14,7 @@ import numpy as np
 from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, TRIANGLES
 from avatars.fields import LIDS, LIP_LOWER, LIP_UPPER
 from avatars.fields_skin import spread_weights
-from avatars.pose import FOCAL, Pose, fit_pose, to_head
+from avatars.pose import Pose, fit_pose, to_head
 from studio.motion import EYE_SPAN, HEAD_JOINT, rotation_angles, rotation_matrix
 
 DEPTH_GAIN = 1.25
@@ -77,7 +77,7 @@ class FaceGeometry:
         self.shape = to_head(landmarks, self.pose)[:468].astype(np.float64)
         self.source = landmarks[:468, :2].copy()
         self.angles = np.array(rotation_angles(self.pose.rotation))
-        self.distance = float(np.clip(FOCAL * max(size) / self.pose.scale, 8.0, 30.0))
+        self.distance = self.pose.view_distance
         depth = (self.shape @ self.pose.rotation.T)[:, 2] + self._deepened() * self.pose.rotation[2, 2]
         self.points = self.unproject(self.source, depth)
 
