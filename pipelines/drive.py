@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.portrait import Portrait
+from studio.arkit import ARKIT
 from studio.errors import MediaError, UsageError
 from studio.motion import FaceMotion
 
@@ -103,6 +104,18 @@ def life(blink: float, gaze_motion: float, head_motion: float, seed: int) -> lis
 
     wanted = ((HeadMotion, head_motion), (Gaze, gaze_motion), (Blinks, blink))
     return [make(amount=amount, seed=seed) for make, amount in wanted if amount > 0]
+
+
+def mouth_at_rest() -> np.ndarray:
+    """(52,) float32: how much of a portrait's own expression goes before lips speak.
+
+    All that opens, closes or rounds the lips, so that p, b and m close; of a smile as much as speech
+    leaves no room for. Eyes and brows stay as they are.
+    """
+    from controls.expressions import while_speaking
+
+    mouth = np.array([name.startswith(("mouth", "jaw", "tongue", "cheekPuff")) for name in ARKIT])
+    return np.where(mouth, 1 - while_speaking(np.ones(len(ARKIT), np.float32)), 0).astype(np.float32)
 
 
 def added(stream: Iterable[FaceMotion], weights: np.ndarray) -> Iterator[FaceMotion]:

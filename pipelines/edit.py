@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.output import is_video
-from pipelines.portrait import Portrait, read_portrait
+from pipelines.portrait import read_portrait
 from pipelines.scene import Scene
 from pipelines.take import Still, Take
 from studio.errors import UsageError
@@ -186,20 +186,11 @@ class ExpressionEditPipeline:
         portrait = read_portrait(source, self.tracker, face=face)
         if change.nothing:
             return Still(portrait.rgb, portrait.alpha, portrait.faces, time.monotonic() - began)
-        image, alpha = self.render(portrait, Scene(portrait, self.avatar), change)
-        return Still(image, alpha, portrait.faces, time.monotonic() - began)
-
-    def render(self, portrait: Portrait, scene: Scene, change: Change) -> tuple[np.ndarray, np.ndarray | None]:
-        """rgb (H, W, 3) and alpha (H, W) or None of the portrait under a change."""
+        scene = Scene(portrait, self.avatar, transparent=True)
         weights = [change.of(f, a.expression) for f, a in zip(portrait.faces, scene.avatars)]
-        heads = [change.head] * len(weights)
-        image = scene.frame(weights, heads)
-        if portrait.alpha is None:
-            return image, None
-        # What is seen through the portrait shows in the difference of two backgrounds.
-        dark = replace(portrait, rgb=portrait.over(0), alpha=None)
-        under = Scene(dark, self.avatar).frame(weights, heads)
-        return _uncover(portrait, image, under)
+        image = scene.frame(weights, [change.head] * len(weights))
+        alpha = None if portrait.alpha is None else np.ascontiguousarray(image[..., 3])
+        return Still(np.ascontiguousarray(image[..., :3]), alpha, portrait.faces, time.monotonic() - began)
 
     def sheet(self, source: Any, *, progress: Callable[..., None] | None = None, face: int | str = 0, **settings: Any) -> Still:
         """A grid of expressions and strengths as one picture; see `pipelines.sheet`."""
@@ -208,14 +199,3 @@ class ExpressionEditPipeline:
         if is_video(source):
             raise UsageError(f"{source}: a sheet is made of a picture, not of a video")
         return expression_sheet(self, source, face=face, progress=progress, **settings)
-
-
-def _uncover(portrait: Portrait, white: np.ndarray, black: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """rgb and alpha of a picture that was rendered over white and over black."""
-    clear = np.clip(white.astype(np.int16) - black, 0, 255).mean(2)
-    alpha = np.rint(255 - clear).astype(np.uint8)
-    solid = np.maximum(alpha, 1)[..., None].astype(np.float32)
-    rgb = np.clip(np.rint(black * (255 / solid)), 0, 255).astype(np.uint8)
-    same = (white == portrait.over(255)).all(2)  # untouched: the file's own values
-    rgb[same], alpha[same] = portrait.rgb[same], portrait.alpha[same]
-    return rgb, alpha

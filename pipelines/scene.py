@@ -15,31 +15,38 @@ from studio.observation import Observation
 class Scene:
     """The avatars of the chosen faces, made once, and the picture that they are part of.
 
-    portrait    what was observed.
-    avatar      makes an avatar: called as `PhotoAvatar(image, observation, alpha=...)`.
+    portrait     what was observed.
+    avatar       makes an avatar: called as `PhotoAvatar(image, observation, alpha=...)`.
+    transparent  keep alpha: pictures are (H, W, 4). Otherwise what is transparent lies over white.
     """
 
-    def __init__(self, portrait: Portrait, avatar: Callable[..., Any]) -> None:
+    def __init__(self, portrait: Portrait, avatar: Callable[..., Any], transparent: bool = False) -> None:
         self.portrait = portrait
+        self.alpha = portrait.alpha if transparent else None
+        self.picture = portrait.over() if self.alpha is None else portrait.rgb
         self.boxes: list[Box] = portrait.regions()
         self.whole = len(self.boxes) == 1 and self.boxes[0] == (0, 0, *portrait.size)
         self.avatars = [self._make(avatar, face, box) for face, box in zip(portrait.faces, self.boxes)]
         self.feathers = [] if self.whole else [_feather(box, portrait.size) for box in self.boxes]
 
     def _make(self, avatar: Callable[..., Any], face: Observation, box: Box) -> Any:
-        picture = self.portrait.over()
-        alpha = self.portrait.alpha
         if self.whole:
-            return avatar(picture, face, alpha=alpha)
+            return avatar(self.picture, face, alpha=self.alpha)
         part = np.s_[box[1]:box[3], box[0]:box[2]]
-        return avatar(np.ascontiguousarray(picture[part]), cropped(face, box), alpha=None if alpha is None else alpha[part])
+        alpha = None if self.alpha is None else np.ascontiguousarray(self.alpha[part])
+        return avatar(np.ascontiguousarray(self.picture[part]), cropped(face, box), alpha=alpha)
 
     def frame(self, weights: Sequence[np.ndarray], heads: Sequence[np.ndarray]) -> np.ndarray:
-        """(H, W, 3) uint8: the picture under one change of expression (52,) and head (6,) for each face."""
-        return self._paste([a.render_frame(w, h) for a, w, h in zip(self.avatars, weights, heads)])
+        """(H, W, 3) uint8, or (H, W, 4) where transparent: the picture under one change of expression (52,) and
+        of head (6,) for each face."""
+        extra = {} if self.alpha is None else {"with_alpha": True}
+        return self._paste([a.render_frame(w, h, **extra) for a, w, h in zip(self.avatars, weights, heads)])
 
-    def frames(self, streams: Sequence[Iterable[FaceMotion]], neutralize: float = 0.0) -> Iterator[np.ndarray]:
-        """Pictures (H, W, 3) uint8, one for each frame of the faces' motion streams, which keep step."""
+    def frames(self, streams: Sequence[Iterable[FaceMotion]], neutralize: float | np.ndarray = 0.0) -> Iterator[np.ndarray]:
+        """Pictures (H, W, 3) uint8, one for each frame of the faces' motion streams, which keep step.
+
+        neutralize  0..1, or (52,) one a shape: how much of the photo's own expression to take out.
+        """
         made = [avatar.render(stream, neutralize=neutralize) for avatar, stream in zip(self.avatars, streams)]
         for parts in zip(*made):
             yield self._paste(list(parts))
@@ -47,7 +54,7 @@ class Scene:
     def _paste(self, parts: list[np.ndarray]) -> np.ndarray:
         if self.whole:
             return parts[0]
-        out = self.portrait.over().copy()
+        out = self.picture.copy() if self.alpha is None else np.dstack([self.picture, self.alpha])
         for part, (x0, y0, x1, y1), feather in zip(parts, self.boxes, self.feathers):
             under = out[y0:y1, x0:x1]
             mixed = under + (part.astype(np.int16) - under) * feather

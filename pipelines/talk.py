@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.drive import Layer, added, by_motion, by_sound, by_video, life, open_sound
+from pipelines.drive import Layer, added, by_motion, by_sound, by_video, life, mouth_at_rest, open_sound
 from pipelines.portrait import read_portrait
 from pipelines.scene import Scene
 from pipelines.take import Take
@@ -103,7 +103,7 @@ class TalkingPortraitPipeline:
         emotion, shapes, aus   added to the motion; see `controls.expressions`.
         blink, gaze_motion, head_motion   0..1, default 1 where sound drives and 0 where a performance does.
         neutralize    0..1: how much of the portrait's own expression to take out first (default 0; where
-                      sound drives, the mouth is always taken to rest).
+                      sound or a recording drives, the lips are always taken to rest).
         intensity     0..2: how strongly a performance is copied.
         driver_head   "relative", "absolute" or "off".
         reference     "match", "first" or "frontal": the driver's frame that stands for the portrait.
@@ -142,6 +142,9 @@ class TalkingPortraitPipeline:
         else:
             drive = by_motion(motion, sound, rate, intensity, driver_head)
         scene = Scene(seen, self.avatar)
+        rest = np.full(52, neutralize or 0.0, np.float32)
+        if driver is None:  # speech and recordings say where the mouth is, a performance how it changes
+            rest = np.maximum(rest, mouth_at_rest())
 
         def layered(base: Iterator[Any], person: int) -> Iterator[FaceMotion]:
             layers = self.layers
@@ -162,7 +165,7 @@ class TalkingPortraitPipeline:
                 people = len(seen.faces)
                 copies = itertools.tee(base, people) if people > 1 else [base]
                 streams = [layered(copy, i) for i, copy in enumerate(copies)]
-                yield from scene.frames(streams, neutralize=neutralize or 0.0)
+                yield from scene.frames(streams, neutralize=rest)
             finally:
                 base.close()
 

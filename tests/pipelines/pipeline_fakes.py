@@ -60,14 +60,17 @@ class Avatar:
         self.image, self.observation, self.alpha = image, observation, alpha
         self.expression = np.zeros(52, np.float32)
 
-    def render_frame(self, weights: np.ndarray, head: np.ndarray, residual: np.ndarray | None = None) -> np.ndarray:
+    def render_frame(self, weights: np.ndarray, head: np.ndarray, residual: np.ndarray | None = None, *,
+                     with_alpha: bool = False) -> np.ndarray:
         out = self.image.copy()
         if weights.any() or np.any(head):
             out[..., 0] = np.uint8(np.clip(255 * weights[INDEX["jawOpen"]], 0, 255))
             out[..., 1] = np.uint8(np.clip(128 + 100 * head[0], 0, 255))
+        if with_alpha:
+            return np.dstack([out, np.full(out.shape[:2], 255, np.uint8) if self.alpha is None else self.alpha])
         return out
 
-    def render(self, motion: object, *, neutralize: float = 0.0) -> Iterator[np.ndarray]:
+    def render(self, motion: object, *, neutralize: object = 0.0) -> Iterator[np.ndarray]:
         for block in motion:
             for k in range(len(block)):
                 yield self.render_frame(block.weights[k], block.head[k])

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from pipeline_fakes import Avatar, Tracker, face
 
+from PIL import Image
+
 from pipelines import ExpressionEditPipeline
 from pipelines.edit import read_change, read_gaze
 from pipelines.edit_video import Seen, faded, steadied
@@ -26,10 +28,12 @@ def test_sliders_at_zero_leave_every_pixel():
     assert np.array_equal(still.image, image[..., :3]) and np.array_equal(still.alpha, image[..., 3])
 
 
-def test_alpha_stays_where_nothing_moves_and_follows_where_it_does():
+def test_alpha_is_kept_and_goes_to_the_file(tmp_path):
     image = picture(alpha=True)
     still = pipeline()(image, shapes={"jawOpen": 0.5})
-    assert still.alpha.shape == (60, 80) and still.image.shape == (60, 80, 3)
+    assert np.array_equal(still.alpha, image[..., 3])
+    still.save(tmp_path / "out.png")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), np.dstack([still.image, still.alpha]))
 
 
 @pytest.mark.parametrize("gaze, degrees", [("left", (-20, 0)), ("10,-5", (10, -5)), ((0, 12), (0, 12)), (None, (0, 0))])
