@@ -49,8 +49,13 @@ class Capture:
 
         return join(self.move())
 
-    def save(self, path: str | os.PathLike[str], *, progress: Callable[..., None] | None = None,
-             cancel: threading.Event | None = None) -> Saved:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: Callable[..., None] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Saved:
         """Write .csv (Live Link Face), .npz or .json; nothing is left at `path` on an error.
 
         Raises `NoFaceError` when no frame of a video shows a face.
@@ -147,7 +152,9 @@ class CapturePipeline:
 
         return Capture(drive.fps, drive.total, move, False, str(source), progress, cancel)
 
-    def _video(self, path: Path, fps: Fraction | None, face: int, progress: Any, cancel: threading.Event | None) -> Capture:
+    def _video(
+        self, path: Path, fps: Fraction | None, face: int, progress: Any, cancel: threading.Event | None
+    ) -> Capture:
         from controls.performance import PerformanceDriver
         from studio.media import Clip
 

@@ -58,8 +58,9 @@ def by_sound(audio: Audio, driver: Any, fps: Fraction) -> Drive:
     return Drive(fps, total, audio, lambda: driver.stream(audio, fps))
 
 
-def by_motion(source: FaceMotion | str | os.PathLike[str], audio: Audio | None, fps: Fraction | None,
-              intensity: float, head: str) -> Drive:
+def by_motion(
+    source: FaceMotion | str | os.PathLike[str], audio: Audio | None, fps: Fraction | None, intensity: float, head: str
+) -> Drive:
     """A recorded motion drives."""
     if not isinstance(source, FaceMotion):
         from studio.motion_io import load_motion
@@ -70,7 +71,9 @@ def by_motion(source: FaceMotion | str | os.PathLike[str], audio: Audio | None, 
     motion = source.with_fps(fps) if fps is not None and fps != source.fps else source
     start = motion.head[0] if head == "relative" else 0.0
     motion = replace(
-        motion, start=0, residual=None,
+        motion,
+        start=0,
+        residual=None,
         weights=motion.weights * np.float32(intensity),
         head=np.zeros_like(motion.head) if head == "off" else motion.head - start,
     )
@@ -83,8 +86,17 @@ def by_motion(source: FaceMotion | str | os.PathLike[str], audio: Audio | None, 
     return Drive(motion.fps, len(motion), audio, stream)
 
 
-def by_video(path: str | os.PathLike[str], audio: Audio | None, fps: Fraction | None, portrait: Portrait, *,
-             intensity: float, head: str, reference: str, residual: str) -> Drive:
+def by_video(
+    path: str | os.PathLike[str],
+    audio: Audio | None,
+    fps: Fraction | None,
+    portrait: Portrait,
+    *,
+    intensity: float,
+    head: str,
+    reference: str,
+    residual: str,
+) -> Drive:
     """A performance drives; its own sound goes along unless `audio` is given."""
     from controls.performance import PerformanceDriver
     from studio.media import Clip
@@ -92,7 +104,15 @@ def by_video(path: str | os.PathLike[str], audio: Audio | None, fps: Fraction | 
     clip = Clip.open(Path(path))
     if audio is None and clip.has_audio:
         audio = open_sound(path)
-    driver = PerformanceDriver(path, portrait=portrait.faces[0], intensity=intensity, head=head, reference=reference, residual=residual, fps=fps)
+    driver = PerformanceDriver(
+        path,
+        portrait=portrait.faces[0],
+        intensity=intensity,
+        head=head,
+        reference=reference,
+        residual=residual,
+        fps=fps,
+    )
     rate = Fraction(fps or clip.fps)
     total = None if clip.duration is None else round(clip.duration * rate)
     return Drive(rate, total, audio, driver.stream)

@@ -60,18 +60,33 @@ class Change:
         weights = self.weights - np.float32(self.neutralize) * expression
         gaze = self.gaze
         if isinstance(gaze, str):
-            own = FaceMotion(face.weights[None] if face.weights is not None else expression[None], Fraction(1)).gaze[0].mean(0)
+            own = (
+                FaceMotion(face.weights[None] if face.weights is not None else expression[None], Fraction(1))
+                .gaze[0]
+                .mean(0)
+            )
             aim = -(face.head[:2] + self.head[:2])  # against the turn of the head, so that it meets the camera
             limit = np.radians(GAZE_LIMIT)
             gaze = tuple(np.clip(aim - own, -limit, limit))
         if any(gaze):
-            weights = weights + FaceMotion(np.zeros((1, len(weights))), Fraction(1)).with_gaze(np.array(gaze)).weights[0]
+            weights = (
+                weights + FaceMotion(np.zeros((1, len(weights))), Fraction(1)).with_gaze(np.array(gaze)).weights[0]
+            )
         return weights.astype(np.float32)
 
 
-def read_change(*, shapes: Mapping[str, float] | None = None, aus: Mapping[str, float | str] | None = None,
-                emotion: Mapping[str, float] | None = None, gaze: Any = None, yaw: float = 0.0, pitch: float = 0.0,
-                roll: float = 0.0, neutralize: float = 0.0, speaking: bool = False) -> Change:
+def read_change(
+    *,
+    shapes: Mapping[str, float] | None = None,
+    aus: Mapping[str, float | str] | None = None,
+    emotion: Mapping[str, float] | None = None,
+    gaze: Any = None,
+    yaw: float = 0.0,
+    pitch: float = 0.0,
+    roll: float = 0.0,
+    neutralize: float = 0.0,
+    speaking: bool = False,
+) -> Change:
     """The edit that settings ask for; `UsageError` for unknown names and values out of range.
 
     gaze  (yaw, pitch) in degrees, "YAW,PITCH", or left, right, up, down, camera.
@@ -106,7 +121,9 @@ def read_gaze(gaze: Any) -> tuple[float, float] | str:
             try:
                 gaze = tuple(float(part) for part in word.split(","))
             except ValueError:
-                raise UsageError(f"gaze {gaze!r}: write YAW,PITCH in degrees, or {', '.join(LOOKS)} or camera") from None
+                raise UsageError(
+                    f"gaze {gaze!r}: write YAW,PITCH in degrees, or {', '.join(LOOKS)} or camera"
+                ) from None
     if len(gaze) != 2:
         raise UsageError(f"gaze {gaze!r}: two angles are needed, YAW,PITCH in degrees")
     for name, value, limit in zip(("yaw", "pitch"), gaze, GAZE_LIMIT):
@@ -176,8 +193,17 @@ class ExpressionEditPipeline:
         Raises `UsageError`, `MediaError`, `NoFaceError`.
         """
         video = is_video(source)
-        change = read_change(shapes=shapes, aus=aus, emotion=emotion, gaze=gaze, yaw=yaw, pitch=pitch, roll=roll,
-                             neutralize=neutralize, speaking=video)
+        change = read_change(
+            shapes=shapes,
+            aus=aus,
+            emotion=emotion,
+            gaze=gaze,
+            yaw=yaw,
+            pitch=pitch,
+            roll=roll,
+            neutralize=neutralize,
+            speaking=video,
+        )
         if video:
             from pipelines.edit_video import edit_video
 
@@ -192,7 +218,9 @@ class ExpressionEditPipeline:
         alpha = None if portrait.alpha is None else np.ascontiguousarray(image[..., 3])
         return Still(np.ascontiguousarray(image[..., :3]), alpha, portrait.faces, time.monotonic() - began)
 
-    def sheet(self, source: Any, *, progress: Callable[..., None] | None = None, face: int | str = 0, **settings: Any) -> Still:
+    def sheet(
+        self, source: Any, *, progress: Callable[..., None] | None = None, face: int | str = 0, **settings: Any
+    ) -> Still:
         """A grid of expressions and strengths as one picture; see `pipelines.sheet`."""
         from pipelines.sheet import expression_sheet
 

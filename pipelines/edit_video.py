@@ -44,8 +44,13 @@ class Seen:
     others: tuple[Observation, ...] = ()
 
 
-def edit_video(path: str | os.PathLike[str], change: Change, avatar: Callable[..., Any], face: int | str,
-               cancel: threading.Event | None = None) -> Take:
+def edit_video(
+    path: str | os.PathLike[str],
+    change: Change,
+    avatar: Callable[..., Any],
+    face: int | str,
+    cancel: threading.Event | None = None,
+) -> Take:
     """The edited clip as a `Take`: its frames are made as they are read, its sound is the clip's own."""
     from studio.clip import ahead
     from studio.media import Audio, Clip

@@ -33,7 +33,21 @@ def is_video(source: Any) -> bool:
                 return getattr(image, "n_frames", 1) > 1
         except OSError:  # not a GIF, or not there: the reader of pictures says so better
             return False
-    return ending in {".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp", ".ogv"}
+    return ending in {
+        ".mp4",
+        ".mov",
+        ".m4v",
+        ".webm",
+        ".mkv",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".wmv",
+        ".flv",
+        ".3gp",
+        ".ogv",
+    }
 
 
 def is_sequence(path: str | os.PathLike[str]) -> bool:
@@ -59,7 +73,9 @@ def check_output(path: str | os.PathLike[str], kind: str) -> Path:
         if place.is_dir() and any(place.iterdir()):
             raise OutputError(f"{place}: is a folder with files in it; name a new one")
     elif target.suffix.lower() not in endings:
-        shown = f"{target.suffix!r} is not among the endings for {words}" if target.suffix else f"{words} needs an ending"
+        shown = (
+            f"{target.suffix!r} is not among the endings for {words}" if target.suffix else f"{words} needs an ending"
+        )
         more = ", or a folder (frames/) of pictures" if kind == "video" else ""
         raise UsageError(f"{path}: {shown}: {' '.join(endings)}{more}")
     from studio.picture import check_output as check_place

@@ -96,8 +96,9 @@ def default_tracker() -> FaceTracker:
     return FaceTracker(max_faces=MANY)
 
 
-def read_portrait(source: Any, tracker: FaceTracker, *, face: int | str = 0,
-                  size: int | tuple[int, int] | None = None) -> Portrait:
+def read_portrait(
+    source: Any, tracker: FaceTracker, *, face: int | str = 0, size: int | tuple[int, int] | None = None
+) -> Portrait:
     """Open a picture, find its faces and choose: `face` counts from 0 (the largest), or is "all".
 
     size: the long side, or (width, height): the picture is scaled, and cropped round the faces where its
@@ -117,7 +118,9 @@ def read_portrait(source: Any, tracker: FaceTracker, *, face: int | str = 0,
     return portrait if size is None else resized(portrait, size)
 
 
-def choose(found: Sequence[Observation], face: int | str, name: str) -> tuple[tuple[Observation, ...], tuple[Observation, ...]]:
+def choose(
+    found: Sequence[Observation], face: int | str, name: str
+) -> tuple[tuple[Observation, ...], tuple[Observation, ...]]:
     """(chosen, others) of the faces found."""
     if face == "all":
         return tuple(found), ()
@@ -152,19 +155,24 @@ def resized(portrait: Portrait, size: int | tuple[int, int]) -> Portrait:
     def warp(image: np.ndarray) -> np.ndarray:
         if scale < 1:
             x, y = round(corner[0]), round(corner[1])
-            part = image[y:y + max(1, round(window[1])), x:x + max(1, round(window[0]))]
+            part = image[y : y + max(1, round(window[1])), x : x + max(1, round(window[0]))]
             return cv2.resize(part, target, interpolation=cv2.INTER_AREA)
         return cv2.warpAffine(image, matrix, target, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
     def move(face: Observation) -> Observation:
         landmarks = face.landmarks.copy()
-        landmarks[:, :2] = (landmarks[:, :2] - corner) * scale  # they count from the picture's edge, not from a pixel's centre
+        landmarks[:, :2] = (
+            landmarks[:, :2] - corner
+        ) * scale  # they count from the picture's edge, not from a pixel's centre
         landmarks[:, 2] *= scale
         return replace(face, landmarks=landmarks, size=target)
 
     return replace(
-        portrait, rgb=warp(portrait.rgb), alpha=None if portrait.alpha is None else warp(portrait.alpha),
-        faces=tuple(map(move, portrait.faces)), others=tuple(map(move, portrait.others)),
+        portrait,
+        rgb=warp(portrait.rgb),
+        alpha=None if portrait.alpha is None else warp(portrait.alpha),
+        faces=tuple(map(move, portrait.faces)),
+        others=tuple(map(move, portrait.others)),
     )
 
 

@@ -32,7 +32,7 @@ class Scene:
     def _make(self, avatar: Callable[..., Any], face: Observation, box: Box) -> Any:
         if self.whole:
             return avatar(self.picture, face, alpha=self.alpha)
-        part = np.s_[box[1]:box[3], box[0]:box[2]]
+        part = np.s_[box[1] : box[3], box[0] : box[2]]
         alpha = None if self.alpha is None else np.ascontiguousarray(self.alpha[part])
         return avatar(np.ascontiguousarray(self.picture[part]), cropped(face, box), alpha=alpha)
 
@@ -42,7 +42,9 @@ class Scene:
         extra = {} if self.alpha is None else {"with_alpha": True}
         return self._paste([a.render_frame(w, h, **extra) for a, w, h in zip(self.avatars, weights, heads)])
 
-    def frames(self, streams: Sequence[Iterable[FaceMotion]], neutralize: float | np.ndarray = 0.0) -> Iterator[np.ndarray]:
+    def frames(
+        self, streams: Sequence[Iterable[FaceMotion]], neutralize: float | np.ndarray = 0.0
+    ) -> Iterator[np.ndarray]:
         """Pictures (H, W, 3) uint8, one for each frame of the faces' motion streams, which keep step.
 
         neutralize  0..1, or (52,) one a shape: how much of the photo's own expression to take out.

@@ -27,21 +27,35 @@ TILE = 256
 _LABEL, _HEADING, _GAP = 132, 30, 4
 
 
-def rows_of(shapes: Mapping[str, float] | None, aus: Mapping[str, Any] | None,
-            emotion: Mapping[str, float] | None) -> list[tuple[str, dict[str, Any]]]:
+def rows_of(
+    shapes: Mapping[str, float] | None, aus: Mapping[str, Any] | None, emotion: Mapping[str, float] | None
+) -> list[tuple[str, dict[str, Any]]]:
     """(label, settings at full strength) of each row: one for each thing that was named, else the basic emotions."""
     rows: list[tuple[str, dict[str, Any]]] = []
     for kind, given in (("emotion", emotion), ("shapes", shapes), ("aus", aus)):
         for name, value in (given or {}).items():
-            rows.append((name if value == 1 else f"{name} {value:g}" if not isinstance(value, str) else f"{name} {value}",
-                         {kind: {name: value}}))
+            rows.append(
+                (
+                    name if value == 1 else f"{name} {value:g}" if not isinstance(value, str) else f"{name} {value}",
+                    {kind: {name: value}},
+                )
+            )
     return rows or [(name, {"emotion": {name: 1.0}}) for name in BASIC]
 
 
-def expression_sheet(pipe: ExpressionEditPipeline, source: Any, *, shapes: Mapping[str, float] | None = None,
-                     aus: Mapping[str, Any] | None = None, emotion: Mapping[str, float] | None = None,
-                     strengths: tuple[float, ...] = STRENGTHS, face: int | str = 0, tile: int = TILE,
-                     progress: Callable[..., None] | None = None, **pose: Any) -> Still:
+def expression_sheet(
+    pipe: ExpressionEditPipeline,
+    source: Any,
+    *,
+    shapes: Mapping[str, float] | None = None,
+    aus: Mapping[str, Any] | None = None,
+    emotion: Mapping[str, float] | None = None,
+    strengths: tuple[float, ...] = STRENGTHS,
+    face: int | str = 0,
+    tile: int = TILE,
+    progress: Callable[..., None] | None = None,
+    **pose: Any,
+) -> Still:
     """Rows: the named expressions (or the basic emotions); columns: the portrait itself, then each strength.
 
     pose  gaze, yaw, pitch, roll and neutralize hold for every tile. Raises as `ExpressionEditPipeline`.
@@ -67,7 +81,7 @@ def expression_sheet(pipe: ExpressionEditPipeline, source: Any, *, shapes: Mappi
     font, small = ImageFont.load_default(17), ImageFont.load_default(15)
 
     def put(image: np.ndarray, column: int, row: int) -> None:
-        part = Image.fromarray(image[box[1]:box[3], box[0]:box[2]]).resize((wide, high), Image.Resampling.LANCZOS)
+        part = Image.fromarray(image[box[1] : box[3], box[0] : box[2]]).resize((wide, high), Image.Resampling.LANCZOS)
         sheet.paste(part, (_LABEL + column * (wide + _GAP), _HEADING + row * (high + _GAP)))
 
     def tiles() -> Any:
@@ -83,8 +97,14 @@ def expression_sheet(pipe: ExpressionEditPipeline, source: Any, *, shapes: Mappi
         if column == 0:
             middle = _HEADING + row * (high + _GAP) + high / 2
             pen.multiline_text((10, middle), label.replace("_", "\n"), (30, 30, 30), font, anchor="lm")
-        image = portrait.over() if column == 0 else scene.frame(
-            [change.of(f, a.expression) for f, a in zip(portrait.faces, scene.avatars)], [change.head] * len(scene.avatars))
+        image = (
+            portrait.over()
+            if column == 0
+            else scene.frame(
+                [change.of(f, a.expression) for f, a in zip(portrait.faces, scene.avatars)],
+                [change.head] * len(scene.avatars),
+            )
+        )
         put(image, column, row)
     return Still(np.asarray(sheet), None, portrait.faces, time.monotonic() - began)
 
@@ -96,5 +116,9 @@ def _window(portrait: Portrait) -> tuple[int, int, int, int]:
     side = 1.55 * max(x1 - x0, y1 - y0)
     x, y = (x0 + x1) / 2, (y0 + y1) / 2 - 0.06 * side
     width, height = portrait.size
-    return (int(max(0, x - side / 2)), int(max(0, y - side / 2)),
-            int(min(width, x + side / 2)), int(min(height, y + side / 2)))
+    return (
+        int(max(0, x - side / 2)),
+        int(max(0, y - side / 2)),
+        int(min(width, x + side / 2)),
+        int(min(height, y + side / 2)),
+    )

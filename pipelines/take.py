@@ -19,9 +19,8 @@ from studio.motion import FaceMotion
 
 if TYPE_CHECKING:
     from studio.media import Frame
-    from studio.progress import Progress
-
     from studio.observation import Observation
+    from studio.progress import Progress
 
 Report = Callable[["Progress"], None]
 
@@ -90,8 +89,9 @@ class Take:
         for k, image in enumerate(self.draw()):
             yield Frame(image=image, time=Fraction(k) / self.fps, index=k)
 
-    def save(self, path: str | os.PathLike[str], *, progress: Report | None = None,
-             cancel: threading.Event | None = None) -> Saved:
+    def save(
+        self, path: str | os.PathLike[str], *, progress: Report | None = None, cancel: threading.Event | None = None
+    ) -> Saved:
         """Write the video (.mp4 .mov .webm .gif, a folder or pattern of pictures) or the motion (.csv .npz .json).
 
         On any error, and when `cancel` is set (`Cancelled`), nothing is left at `path`.
@@ -160,8 +160,9 @@ class Still:
     faces: tuple[Observation, ...] = ()
     seconds: float = 0.0
 
-    def save(self, path: str | os.PathLike[str], *, progress: Report | None = None,
-             cancel: threading.Event | None = None) -> Saved:
+    def save(
+        self, path: str | os.PathLike[str], *, progress: Report | None = None, cancel: threading.Event | None = None
+    ) -> Saved:
         """Write a .png, .jpg or .webp; nothing is left at `path` on an error."""
         check_output(path, "picture")
         if cancel is not None and cancel.is_set():

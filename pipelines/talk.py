@@ -37,8 +37,13 @@ class TalkingPortraitPipeline:
     avatar    makes an avatar of a picture and an observation (default `avatars.photo.PhotoAvatar`).
     """
 
-    def __init__(self, tracker: FaceTracker | None = None, driver: Any = None, layers: Sequence[Layer] | None = None,
-                 avatar: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self,
+        tracker: FaceTracker | None = None,
+        driver: Any = None,
+        layers: Sequence[Layer] | None = None,
+        avatar: Callable[..., Any] | None = None,
+    ) -> None:
         self._tracker, self._driver, self.layers, self._avatar = tracker, driver, layers, avatar
 
     @property
@@ -119,8 +124,13 @@ class TalkingPortraitPipeline:
         from controls.spoken import motions
         from studio.clip import ahead, parse_fps
 
-        for name, value, high in (("blink", blink, 1), ("gaze_motion", gaze_motion, 1), ("head_motion", head_motion, 1),
-                                  ("neutralize", neutralize, 1), ("intensity", intensity, 2)):
+        for name, value, high in (
+            ("blink", blink, 1),
+            ("gaze_motion", gaze_motion, 1),
+            ("head_motion", head_motion, 1),
+            ("neutralize", neutralize, 1),
+            ("intensity", intensity, 2),
+        ):
             if value is not None and not 0 <= value <= high:
                 raise UsageError(f"{name}={value:g} is out of range; give a number from 0 to {high}")
         if driver is not None and motion is not None:
@@ -137,8 +147,9 @@ class TalkingPortraitPipeline:
         if speaks:
             drive = by_sound(sound, self.driver, rate or AUDIO_FPS)
         elif driver is not None:
-            drive = by_video(driver, sound, rate, seen, intensity=intensity, head=driver_head, reference=reference,
-                             residual=residual)
+            drive = by_video(
+                driver, sound, rate, seen, intensity=intensity, head=driver_head, reference=reference, residual=residual
+            )
         else:
             drive = by_motion(motion, sound, rate, intensity, driver_head)
         scene = Scene(seen, self.avatar)

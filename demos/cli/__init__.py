@@ -20,7 +20,9 @@ from studio.errors import Cancelled, FaceStudioError, UsageError
 
 VERBS = (animate, edit, capture, doctor)
 
-DESCRIPTION = "Portraits that talk, expressions that change, motion that is captured: on this computer, with no download."
+DESCRIPTION = (
+    "Portraits that talk, expressions that change, motion that is captured: on this computer, with no download."
+)
 EPILOG = """\
 face-studio animate portrait.jpg --audio speech.wav -o talking.mp4
 face-studio edit portrait.jpg --set smile=0.8 --yaw 10 -o out.png
@@ -94,7 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         what = f"{type(error).__name__}: {error}"
-        return _complain(f"this is a bug of ours: {what} (run again with --debug to see where)", FaceStudioError.exit_code)
+        return _complain(
+            f"this is a bug of ours: {what} (run again with --debug to see where)", FaceStudioError.exit_code
+        )
 
 
 def _complain(message: str, code: int) -> int:

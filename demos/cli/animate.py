@@ -20,9 +20,14 @@ given, else the driver's own. The ending of -o chooses the format: .mp4 .mov .we
 
 def add(verbs: argparse._SubParsersAction) -> None:
     """Declare the verb and its options."""
-    verb = verbs.add_parser("animate", help="make a portrait talk, from speech or from a performance",
-                            description="Make a portrait talk, from speech or from a performance.",
-                            epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    verb = verbs.add_parser(
+        "animate",
+        help="make a portrait talk, from speech or from a performance",
+        description="Make a portrait talk, from speech or from a performance.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     verb.add_argument("portrait", nargs="?", metavar="PORTRAIT", help="a picture with a face")
     verb.add_argument("--sample", action="store_true", help="use the portrait and the speech of the package")
     verb.add_argument("-o", "--output", required=True, metavar="OUT", help="video, GIF, or folder of pictures to write")
@@ -31,24 +36,60 @@ def add(verbs: argparse._SubParsersAction) -> None:
     source.add_argument("--driver", metavar="VIDEO", help="a performance to copy: expression, gaze, blinks, head")
     source.add_argument("--motion", metavar="TAKE", help="a recorded motion: .csv (Live Link Face), .npz or .json")
     add_expression(verb)
-    life = verb.add_argument_group("life", "amounts from 0 to 1; by default 1 under --audio and 0 under --driver and --motion")
-    for name, what in (("blink", "blinks"), ("gaze-motion", "small movements of the eyes"), ("head-motion", "movement of the head")):
+    life = verb.add_argument_group(
+        "life", "amounts from 0 to 1; by default 1 under --audio and 0 under --driver and --motion"
+    )
+    for name, what in (
+        ("blink", "blinks"),
+        ("gaze-motion", "small movements of the eyes"),
+        ("head-motion", "movement of the head"),
+    ):
         life.add_argument(f"--{name}", type=number(0, 1), metavar="0..1", help=what)
-    life.add_argument("--seed", type=int, default=0, help="another number gives other blinks, glances and nods (default 0)")
+    life.add_argument(
+        "--seed", type=int, default=0, help="another number gives other blinks, glances and nods (default 0)"
+    )
     copy = verb.add_argument_group("copying a performance (--driver, --motion)")
-    copy.add_argument("--intensity", type=number(0, 2), default=1.0, metavar="0..2", help="how strongly expressions are copied (default 1)")
-    copy.add_argument("--driver-head", choices=("relative", "absolute", "off"), default="relative",
-                      help="head pose as change from the reference frame, as it is, or not at all")
-    copy.add_argument("--reference", choices=("match", "first", "frontal"), default="match",
-                      help="the driver's frame that stands for the portrait as it is (default: the one most like it)")
-    copy.add_argument("--residual", choices=("auto", "on", "off"), default="auto",
-                      help="also copy what the 52 shapes miss; auto: when both show the same person")
+    copy.add_argument(
+        "--intensity",
+        type=number(0, 2),
+        default=1.0,
+        metavar="0..2",
+        help="how strongly expressions are copied (default 1)",
+    )
+    copy.add_argument(
+        "--driver-head",
+        choices=("relative", "absolute", "off"),
+        default="relative",
+        help="head pose as change from the reference frame, as it is, or not at all",
+    )
+    copy.add_argument(
+        "--reference",
+        choices=("match", "first", "frontal"),
+        default="match",
+        help="the driver's frame that stands for the portrait as it is (default: the one most like it)",
+    )
+    copy.add_argument(
+        "--residual",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="also copy what the 52 shapes miss; auto: when both show the same person",
+    )
     picture = verb.add_argument_group("picture")
-    picture.add_argument("--neutralize", type=number(0, 1), metavar="0..1",
-                         help="take the portrait's own expression out first (under --audio its mouth always is)")
-    picture.add_argument("--fps", type=rate, help="frames per second, exact: 24, 25, 29.97 … (default 25, or the driver's)")
-    picture.add_argument("--size", type=size, metavar="N|WxH", help="long side, or width and height (default: the portrait's)")
-    picture.add_argument("--face", type=face, default=0, metavar="N|all", help="which face, the largest first (default 1)")
+    picture.add_argument(
+        "--neutralize",
+        type=number(0, 1),
+        metavar="0..1",
+        help="take the portrait's own expression out first (under --audio its mouth always is)",
+    )
+    picture.add_argument(
+        "--fps", type=rate, help="frames per second, exact: 24, 25, 29.97 … (default 25, or the driver's)"
+    )
+    picture.add_argument(
+        "--size", type=size, metavar="N|WxH", help="long side, or width and height (default: the portrait's)"
+    )
+    picture.add_argument(
+        "--face", type=face, default=0, metavar="N|all", help="which face, the largest first (default 1)"
+    )
     add_common(verb)
     verb.set_defaults(run=run)
 
@@ -65,10 +106,22 @@ def run(args: argparse.Namespace) -> None:
     if portrait is None:
         raise UsageError("which portrait? Give a picture, or --sample for the one of the package")
     options = dict(
-        audio=audio, driver=args.driver, motion=args.motion, **expression(args),
-        blink=args.blink, gaze_motion=args.gaze_motion, head_motion=args.head_motion, seed=args.seed,
-        intensity=args.intensity, driver_head=args.driver_head, reference=args.reference, residual=args.residual,
-        neutralize=args.neutralize, fps=args.fps, size=args.size, face=args.face,
+        audio=audio,
+        driver=args.driver,
+        motion=args.motion,
+        **expression(args),
+        blink=args.blink,
+        gaze_motion=args.gaze_motion,
+        head_motion=args.head_motion,
+        seed=args.seed,
+        intensity=args.intensity,
+        driver_head=args.driver_head,
+        reference=args.reference,
+        residual=args.residual,
+        neutralize=args.neutralize,
+        fps=args.fps,
+        size=args.size,
+        face=args.face,
     )
     from pipelines import TalkingPortraitPipeline
     from pipelines.output import check_output

@@ -20,20 +20,29 @@ picture), or camera."""
 
 def add(verbs: argparse._SubParsersAction) -> None:
     """Declare the verb and its options."""
-    verb = verbs.add_parser("edit", help="change expression, gaze or head pose in a picture or a video",
-                            description="Change expression, gaze or head pose in a picture or a video.",
-                            epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    verb = verbs.add_parser(
+        "edit",
+        help="change expression, gaze or head pose in a picture or a video",
+        description="Change expression, gaze or head pose in a picture or a video.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     verb.add_argument("source", nargs="?", metavar="PORTRAIT", help="a picture or a video with a face")
     verb.add_argument("--sample", action="store_true", help="use the portrait of the package")
     verb.add_argument("-o", "--output", metavar="OUT", help="the edited picture or video")
     verb.add_argument("--sheet", metavar="OUT", help="write a grid of expressions and strengths as one picture")
     add_expression(verb)
     pose = verb.add_argument_group("gaze and head")
-    pose.add_argument("--gaze", metavar="YAW,PITCH", help="turn of the eyes in degrees, or left, right, up, down, camera")
+    pose.add_argument(
+        "--gaze", metavar="YAW,PITCH", help="turn of the eyes in degrees, or left, right, up, down, camera"
+    )
     for name, what in (("yaw", "turn to the picture's right"), ("pitch", "turn down"), ("roll", "tilt clockwise")):
         pose.add_argument(f"--{name}", type=number(-45, 45), default=0.0, metavar="DEGREES", help=what)
     more = verb.add_argument_group("picture")
-    more.add_argument("--neutralize", type=number(0, 1), default=0.0, metavar="0..1", help="take the present expression out first")
+    more.add_argument(
+        "--neutralize", type=number(0, 1), default=0.0, metavar="0..1", help="take the present expression out first"
+    )
     more.add_argument("--face", type=face, default=0, metavar="N|all", help="which face, the largest first (default 1)")
     add_common(verb)
     verb.set_defaults(run=run)
@@ -49,9 +58,18 @@ def run(args: argparse.Namespace) -> None:
     if source is None:
         raise UsageError("which portrait? Give a picture or a video, or --sample for the picture of the package")
     if not args.output and not args.sheet:
-        raise UsageError("where to? Give -o out.png for the edited picture, or --sheet grid.png for a grid of expressions")
-    options = dict(**expression(args), gaze=args.gaze, yaw=args.yaw, pitch=args.pitch, roll=args.roll,
-                   neutralize=args.neutralize, face=args.face)
+        raise UsageError(
+            "where to? Give -o out.png for the edited picture, or --sheet grid.png for a grid of expressions"
+        )
+    options = dict(
+        **expression(args),
+        gaze=args.gaze,
+        yaw=args.yaw,
+        pitch=args.pitch,
+        roll=args.roll,
+        neutralize=args.neutralize,
+        face=args.face,
+    )
     from pipelines import ExpressionEditPipeline
     from pipelines.output import check_output, is_video
 

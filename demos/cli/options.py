@@ -56,9 +56,11 @@ def pairs(words: Sequence[str] | None, option: str) -> dict[str, Any]:
             value = float(text)
         except ValueError:
             if option != "--au" or not re.fullmatch(r"\s*[A-Ea-e]\s*", text):
-                raise UsageError(f"{option} {word}: {text!r} is not a number; write {option} {_example(option)}") from None
+                raise UsageError(
+                    f"{option} {word}: {text!r} is not a number; write {option} {_example(option)}"
+                ) from None
             value = text
-        if not name or isinstance(value, float) and math.isnan(value):
+        if not name or (isinstance(value, float) and math.isnan(value)):
             raise UsageError(f"{option} {word}: write {option} {_example(option)}")
         if name in out:
             raise UsageError(f"{option} sets {name} twice ({out[name]} and {value}); give it once")
@@ -123,8 +125,12 @@ def add_expression(verb: argparse.ArgumentParser) -> None:
 def add_common(verb: argparse.ArgumentParser) -> None:
     """How the work is shown."""
     group = verb.add_argument_group("messages")
-    group.add_argument("--progress", choices=("auto", "bar", "json", "off"), default="auto",
-                       help="auto: a bar on a terminal; json: one object a line on stderr")
+    group.add_argument(
+        "--progress",
+        choices=("auto", "bar", "json", "off"),
+        default="auto",
+        help="auto: a bar on a terminal; json: one object a line on stderr",
+    )
     group.add_argument("--quiet", action="store_true", help="print nothing but errors")
     group.add_argument("--debug", action="store_true", help="show where an error came from")
 

@@ -40,11 +40,11 @@ def contact_sheet(pictures: list[tuple[str, np.ndarray]], path: Path, side: int 
         k = side / max(image.shape[:2])
         small = cv2.resize(image, None, fx=k, fy=k, interpolation=cv2.INTER_AREA if k < 1 else cv2.INTER_CUBIC)
         tile = np.full((side + 24, side, 3), 255, np.uint8)
-        tile[24:24 + small.shape[0], :small.shape[1]] = small[:side, :side]
+        tile[24 : 24 + small.shape[0], : small.shape[1]] = small[:side, :side]
         cv2.putText(tile, label, (4, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
         tiles.append(tile)
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % 4)
-    rows = [np.hstack(tiles[i:i + 4]) for i in range(0, len(tiles), 4)]
+    rows = [np.hstack(tiles[i : i + 4]) for i in range(0, len(tiles), 4)]
     cv2.imwrite(str(path), np.vstack(rows)[..., ::-1])
 
 
@@ -52,7 +52,7 @@ def face_of(image: np.ndarray, box: tuple[float, float, float, float]) -> np.nda
     """The face with some hair and neck."""
     x0, y0, x1, y1 = box
     reach, x, y = 0.95 * max(x1 - x0, y1 - y0), (x0 + x1) / 2, (y0 + y1) / 2
-    return image[max(0, int(y - reach)):int(y + reach), max(0, int(x - reach)):int(x + reach)]
+    return image[max(0, int(y - reach)) : int(y + reach), max(0, int(x - reach)) : int(x + reach)]
 
 
 def main() -> int:

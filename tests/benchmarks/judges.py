@@ -12,15 +12,29 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 FRONTAL = (
-    "astronaut_smile.png", "dark_skin_disgust.jpg", "glasses_curly_frown.jpg", "grey_beard_34.png", "hat_smile.png",
-    "large_3500px.jpg", "marble_statue_rgba.png", "neutral_long_hair.png", "old_photo_moustache.jpg",
-    "old_woman_painting.png", "painted_child.jpg", "painting_half_length.jpg", "statue_terracotta.jpg",
+    "astronaut_smile.png",
+    "dark_skin_disgust.jpg",
+    "glasses_curly_frown.jpg",
+    "grey_beard_34.png",
+    "hat_smile.png",
+    "large_3500px.jpg",
+    "marble_statue_rgba.png",
+    "neutral_long_hair.png",
+    "old_photo_moustache.jpg",
+    "old_woman_painting.png",
+    "painted_child.jpg",
+    "painting_half_length.jpg",
+    "statue_terracotta.jpg",
 )
 """Portraits that look at the camera, or nearly."""
 
 CLIPS = (
-    "talk_woman_25fps.mp4", "talk_suit_22fps.mp4", "expressions_still_head.mp4", "expressions_head_turns.mp4",
-    "phone_portrait_no_audio.mp4", "talk_412px_audio_first.mp4",
+    "talk_woman_25fps.mp4",
+    "talk_suit_22fps.mp4",
+    "expressions_still_head.mp4",
+    "expressions_head_turns.mp4",
+    "phone_portrait_no_audio.mp4",
+    "talk_412px_audio_first.mp4",
 )
 """Clips of one person in front of the camera throughout."""
 

@@ -20,13 +20,32 @@ from pathlib import Path
 import numpy as np
 from judges import CLIPS, REPOSITORY, row, shared
 
-COLUMNS = ("akd_ratio", "ssim_gain", "psnr_gain", "mouth_corr", "eye_open_corr", "mouth_width_corr", "corner_lift_corr",
-           "brow_inner_corr", "yaw_corr", "pitch_corr", "roll_corr", "face_lost")
+COLUMNS = (
+    "akd_ratio",
+    "ssim_gain",
+    "psnr_gain",
+    "mouth_corr",
+    "eye_open_corr",
+    "mouth_width_corr",
+    "corner_lift_corr",
+    "brow_inner_corr",
+    "yaw_corr",
+    "pitch_corr",
+    "roll_corr",
+    "face_lost",
+)
 
 TARGETS = {
-    "weights": {"akd_ratio": ("<=", 0.20, 0.38), "ssim_gain": (">=", 0.14, 0.0), "psnr_gain": (">=", 4.5, 0.0),
-                "mouth_corr": (">=", 0.95, None), "eye_open_corr": (">=", 0.90, None), "mouth_width_corr": (">=", 0.70, None),
-                "corner_lift_corr": (">=", 0.70, None), "brow_inner_corr": (">=", 0.70, None)},
+    "weights": {
+        "akd_ratio": ("<=", 0.20, 0.38),
+        "ssim_gain": (">=", 0.14, 0.0),
+        "psnr_gain": (">=", 4.5, 0.0),
+        "mouth_corr": (">=", 0.95, None),
+        "eye_open_corr": (">=", 0.90, None),
+        "mouth_width_corr": (">=", 0.70, None),
+        "corner_lift_corr": (">=", 0.70, None),
+        "brow_inner_corr": (">=", 0.70, None),
+    },
     "residual": {"akd_ratio": ("<=", 0.15, 0.27), "ssim_gain": (">=", 0.14, 0.0), "psnr_gain": (">=", 4.5, 0.0)},
     "sound": {"mouth_lag_corr": (">=", 0.35, None)},
 }
@@ -53,7 +72,7 @@ def mouth_lag_corr(real: Path, made: Path, limit: float = 0.12) -> tuple[float, 
     step = float(np.median(np.diff(times)))
     best = (-1.0, 0)
     for lag in range(-int(limit / step), int(limit / step) + 1):
-        x, y = a[max(0, -lag):n - max(0, lag)], b[max(0, lag):n - max(0, -lag)]
+        x, y = a[max(0, -lag) : n - max(0, lag)], b[max(0, lag) : n - max(0, -lag)]
         good = np.isfinite(x) & np.isfinite(y)
         value = float(np.corrcoef(x[good], y[good])[0, 1]) if good.sum() > 10 and y[good].std() > 1e-6 else 0.0
         best = max(best, (value, round(1000 * lag * step)))
@@ -72,8 +91,22 @@ def reenact(clip: Path, mode: str, out: Path, every: int) -> dict[str, float]:
 
     source = ["--audio", str(clip), "--fps", str(Clip.open(clip).fps)] if mode == "sound" else ["--driver", str(clip)]
     extra = {"weights": ["--residual", "off"], "residual": ["--residual", "on"], "sound": ["--head-motion", "0"]}[mode]
-    subprocess.run([sys.executable, "-m", "demos.cli", "animate", str(folder / "portrait.png"), *source, *extra,
-                    "-o", str(made), "--quiet"], check=True, cwd=REPOSITORY)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "demos.cli",
+            "animate",
+            str(folder / "portrait.png"),
+            *source,
+            *extra,
+            "-o",
+            str(made),
+            "--quiet",
+        ],
+        check=True,
+        cwd=REPOSITORY,
+    )
     result = judge_reenact.score(str(clip), str(made), str(folder), every) if mode != "sound" else {}
     if mode == "sound":
         result["mouth_lag_corr"], result["lag_ms"] = mouth_lag_corr(clip, made)

@@ -75,8 +75,20 @@ def peak_memory(seconds: float, size: int, out: Path) -> float:
 
     voice = out / f"voice_{seconds:g}.wav"
     soundfile.write(voice, speech(seconds).samples(16000), 16000)
-    words = [sys.executable, "-m", "demos.cli", "animate", "--sample", "--audio", str(voice), "--size", str(size),
-             "--quiet", "-o", str(out / f"memory_{seconds:g}.mp4")]
+    words = [
+        sys.executable,
+        "-m",
+        "demos.cli",
+        "animate",
+        "--sample",
+        "--audio",
+        str(voice),
+        "--size",
+        str(size),
+        "--quiet",
+        "-o",
+        str(out / f"memory_{seconds:g}.mp4"),
+    ]
     child = os.posix_spawn(sys.executable, words, {**os.environ, "PYTHONPATH": str(REPOSITORY)})
     _, status, usage = os.wait4(child, 0)
     if status:
@@ -120,11 +132,19 @@ def main() -> int:
         print(row(["animate", "frames/s", "encoding alone", "of it", "first frame"], widths), flush=True)
         for name, size in SIZES.items():
             rate, reference, latency = end_to_end(pipe, size, args.seconds, out)
-            print(row([name, f"{rate:.1f}", f"{reference:.1f}", f"{100 * rate / reference:.0f} %", f"{latency:.0f} ms"], widths), flush=True)
+            print(
+                row(
+                    [name, f"{rate:.1f}", f"{reference:.1f}", f"{100 * rate / reference:.0f} %", f"{latency:.0f} ms"],
+                    widths,
+                ),
+                flush=True,
+            )
         print(f"\nwarm edit of 1024 x 1024: {warm_edit(out):.2f} s", flush=True)
         if not args.skip_memory:
             short, long = (peak_memory(s, 512, out) for s in (args.seconds, args.long))
-            print(f"peak memory: {short:.0f} MB for {args.seconds:g} s, {long:.0f} MB for {args.long:g} s, ratio {long / short:.3f}")
+            print(
+                f"peak memory: {short:.0f} MB for {args.seconds:g} s, {long:.0f} MB for {args.long:g} s, ratio {long / short:.3f}"
+            )
     return 0
 
 

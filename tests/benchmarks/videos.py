@@ -17,9 +17,27 @@ from judges import FRONTAL, shared
 
 PORTRAITS = ("astronaut_smile.png", "hat_smile.png", "neutral_long_hair.png", "marble_statue_rgba.png")
 VOICES = ("english_male.mp3", "english_girl.wav", "russian_24bit.wav")
-SHOWN = ("sync_corr", "sync_at_zero", "sync_lag_ms", "mouth_range", "silence_mouth", "blinks_per_min", "head_amplitude_deg",
-         "head_jitter_deg", "landmark_jitter", "identity_ssim", "background_std", "background_vs_portrait", "sharpness_face",
-         "sharpness_mouth", "holes", "seam", "flicker", "mouth_interior", "jaw_follows")
+SHOWN = (
+    "sync_corr",
+    "sync_at_zero",
+    "sync_lag_ms",
+    "mouth_range",
+    "silence_mouth",
+    "blinks_per_min",
+    "head_amplitude_deg",
+    "head_jitter_deg",
+    "landmark_jitter",
+    "identity_ssim",
+    "background_std",
+    "background_vs_portrait",
+    "sharpness_face",
+    "sharpness_mouth",
+    "holes",
+    "seam",
+    "flicker",
+    "mouth_interior",
+    "jaw_follows",
+)
 
 
 def cut(voice: Path, seconds: float, out: Path) -> Path:
@@ -63,8 +81,17 @@ def main() -> int:
             made = out / f"{Path(name).stem}_{voice.stem}.mp4"
             pipe(data / "portraits" / name, audio=speech, size=args.size).save(made)
             sheet = None if args.sheets is None else str(args.sheets / f"{made.stem}.png")
-            asked = argparse.Namespace(video=str(made), portrait=str(data / "portraits" / name), audio=str(speech), fps=None,
-                                       size=None, face_api=None, still_head=False, json=False, sheet=sheet)
+            asked = argparse.Namespace(
+                video=str(made),
+                portrait=str(data / "portraits" / name),
+                audio=str(speech),
+                fps=None,
+                size=None,
+                face_api=None,
+                still_head=False,
+                json=False,
+                sheet=sheet,
+            )
             checks = judge_video.judge(asked)["checks"]
             print(f"\n{Path(name).stem}, {voice.stem}")
             for check, c in checks.items():
@@ -73,7 +100,11 @@ def main() -> int:
                 if c["verdict"] == "FAIL" and not check.startswith("sync"):
                     failed.append(f"{made.stem}: {check} {c['value']}")
             sys.stdout.flush()
-    print("\n" + ("\n".join(["failed outside sync:", *failed]) if failed else "no failure outside sync") + f"\nvideos in {out}")
+    print(
+        "\n"
+        + ("\n".join(["failed outside sync:", *failed]) if failed else "no failure outside sync")
+        + f"\nvideos in {out}"
+    )
     return int(bool(failed))
 
 

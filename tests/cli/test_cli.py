@@ -22,7 +22,9 @@ ASTRONAUT = ROOT / "demos" / "assets" / "astronaut.jpg"
 
 def run(*words, timeout=300):
     """(exit code, stdout, stderr) of `face-studio words`."""
-    done = subprocess.run([sys.executable, "-m", "demos.cli", *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(
+        [sys.executable, "-m", "demos.cli", *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=timeout
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -65,8 +67,13 @@ def test_each_verb_has_help(verb):
 
 def test_help_is_quick():
     """Processor time of the fastest of three, so that a busy machine does not fail it."""
-    script = "import sys, time; from demos.cli import main; main(['--help']); print(time.process_time(), file=sys.stderr)"
-    times = [float(subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True).stderr) for _ in range(3)]
+    script = (
+        "import sys, time; from demos.cli import main; main(['--help']); print(time.process_time(), file=sys.stderr)"
+    )
+    times = [
+        float(subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True).stderr)
+        for _ in range(3)
+    ]
     assert min(times) < 0.5
 
 
@@ -171,13 +178,17 @@ def test_no_face_exits_4(tmp_path, voice):
 def test_edit_at_zero_keeps_every_pixel(tmp_path):
     code, out, err = run("edit", ASTRONAUT, "--set", "smile=0", "-o", tmp_path / "out.png")
     assert code == 0, err
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), np.asarray(Image.open(ASTRONAUT).convert("RGB")))
+    assert np.array_equal(
+        np.asarray(Image.open(tmp_path / "out.png")), np.asarray(Image.open(ASTRONAUT).convert("RGB"))
+    )
     assert "out.png: 512x512" in out
 
 
 @pytest.mark.slow
 def test_edit_changes_the_face_and_nothing_far_from_it(tmp_path):
-    code, _, err = run("edit", ASTRONAUT, "--set", "jawOpen=0.6", "--gaze", "left", "--quiet", "-o", tmp_path / "out.png")
+    code, _, err = run(
+        "edit", ASTRONAUT, "--set", "jawOpen=0.6", "--gaze", "left", "--quiet", "-o", tmp_path / "out.png"
+    )
     assert code == 0, err
     before, after = (np.asarray(Image.open(p).convert("RGB")).astype(int) for p in (ASTRONAUT, tmp_path / "out.png"))
     changed = np.abs(before - after).max(2) > 2
@@ -196,7 +207,18 @@ def test_sheet(tmp_path):
 @pytest.mark.parametrize("ending", [".mp4", ".webm", ".gif", "/"])
 def test_animate_sample_in_every_format(tmp_path, voice, ending):
     target = tmp_path / f"out{ending.rstrip('/')}"
-    code, out, err = run("animate", "--sample", "--audio", voice, "--size", 256, "--fps", 24, "-o", f"{target}{'/' if ending == '/' else ''}")
+    code, out, err = run(
+        "animate",
+        "--sample",
+        "--audio",
+        voice,
+        "--size",
+        256,
+        "--fps",
+        24,
+        "-o",
+        f"{target}{'/' if ending == '/' else ''}",
+    )
     assert code == 0, err
     assert "36 frames" in out
     if ending == "/":
@@ -212,7 +234,18 @@ def test_animate_sample_in_every_format(tmp_path, voice, ending):
 @pytest.mark.slow
 def test_silence_gives_a_closed_resting_mouth(tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(32000, np.float32), 16000)
-    code, _, err = run("animate", "--sample", "--audio", tmp_path / "silence.wav", "--blink", 0, "--head-motion", 0, "-o", tmp_path / "out.mp4")
+    code, _, err = run(
+        "animate",
+        "--sample",
+        "--audio",
+        tmp_path / "silence.wav",
+        "--blink",
+        0,
+        "--head-motion",
+        0,
+        "-o",
+        tmp_path / "out.mp4",
+    )
     assert code == 0, err
     from controls.tracker import FaceTracker
     from studio.media import Clip
@@ -230,13 +263,17 @@ def test_capture_speech_and_drive_with_it(tmp_path, voice):
     code, out, err = run("capture", voice, "-o", tmp_path / "take.csv")
     assert code == 0, err
     assert "90 frames, 60 fps" in out
-    code, out, err = run("animate", "--sample", "--motion", tmp_path / "take.csv", "--fps", 25, "--size", 128, "-o", tmp_path / "out.mp4")
+    code, out, err = run(
+        "animate", "--sample", "--motion", tmp_path / "take.csv", "--fps", 25, "--size", 128, "-o", tmp_path / "out.mp4"
+    )
     assert code == 0, err
 
 
 @pytest.mark.slow
 def test_progress_as_json(tmp_path, voice):
-    code, _, err = run("animate", "--sample", "--audio", voice, "--size", 128, "--progress", "json", "-o", tmp_path / "out.mp4")
+    code, _, err = run(
+        "animate", "--sample", "--audio", voice, "--size", 128, "--progress", "json", "-o", tmp_path / "out.mp4"
+    )
     assert code == 0, err
     events = [json.loads(line) for line in err.strip().splitlines()]
     assert events and events[-1]["done"] == 38 and {"stage", "done", "total"} <= set(events[0])
@@ -246,10 +283,26 @@ def test_progress_as_json(tmp_path, voice):
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_leaves_no_file(tmp_path, sign):
     rate = 16000
-    soundfile.write(tmp_path / "long.wav", (0.1 * np.random.default_rng(0).normal(size=120 * rate)).astype(np.float32), rate)
+    soundfile.write(
+        tmp_path / "long.wav", (0.1 * np.random.default_rng(0).normal(size=120 * rate)).astype(np.float32), rate
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "demos.cli", "animate", "--sample", "--audio", str(tmp_path / "long.wav"), "--progress", "json", "-o", str(tmp_path / "out.mp4")],
-        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        [
+            sys.executable,
+            "-m",
+            "demos.cli",
+            "animate",
+            "--sample",
+            "--audio",
+            str(tmp_path / "long.wav"),
+            "--progress",
+            "json",
+            "-o",
+            str(tmp_path / "out.mp4"),
+        ],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     process.stderr.readline()  # the first frames are made
     time.sleep(0.5)

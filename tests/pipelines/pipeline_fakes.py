@@ -50,7 +50,7 @@ class Driver:
                 for k, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
                     weights[k, INDEX["jawOpen"]] = np.abs(samples[low:high]).max(initial=0)
                 yield FaceMotion(weights, fps, start=done)
-                done, dropped, samples = ready, dropped + edges[-1], samples[edges[-1]:].copy()
+                done, dropped, samples = ready, dropped + edges[-1], samples[edges[-1] :].copy()
 
 
 class Avatar:
@@ -60,8 +60,9 @@ class Avatar:
         self.image, self.observation, self.alpha = image, observation, alpha
         self.expression = np.zeros(52, np.float32)
 
-    def render_frame(self, weights: np.ndarray, head: np.ndarray, residual: np.ndarray | None = None, *,
-                     with_alpha: bool = False) -> np.ndarray:
+    def render_frame(
+        self, weights: np.ndarray, head: np.ndarray, residual: np.ndarray | None = None, *, with_alpha: bool = False
+    ) -> np.ndarray:
         out = self.image.copy()
         if weights.any() or np.any(head):
             out[..., 0] = np.uint8(np.clip(255 * weights[INDEX["jawOpen"]], 0, 255))

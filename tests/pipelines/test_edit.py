@@ -2,9 +2,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from pipeline_fakes import Avatar, Tracker, face
-
 from PIL import Image
+from pipeline_fakes import Avatar, Tracker, face
 
 from pipelines import ExpressionEditPipeline
 from pipelines.edit import read_change, read_gaze
@@ -47,7 +46,9 @@ def test_wrong_gaze(gaze):
         read_gaze(gaze)
 
 
-@pytest.mark.parametrize("wrong", [{"yaw": 90}, {"neutralize": 2}, {"aus": {"AU99": 1}}, {"gaze": "left", "shapes": {"eyeLookUpLeft": 1}}])
+@pytest.mark.parametrize(
+    "wrong", [{"yaw": 90}, {"neutralize": 2}, {"aus": {"AU99": 1}}, {"gaze": "left", "shapes": {"eyeLookUpLeft": 1}}]
+)
 def test_wrong_settings(wrong):
     with pytest.raises(UsageError):
         read_change(**wrong)

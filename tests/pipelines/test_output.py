@@ -7,12 +7,25 @@ from pipelines.output import check_output, is_sequence, is_video
 from studio.errors import OutputError, UsageError
 
 
-@pytest.mark.parametrize("name, kind", [("a.mp4", "video"), ("a.gif", "video"), ("new/%05d.png", "video"), ("frames", "video"), ("A.PNG", "picture"), ("t.csv", "motion")])
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("a.mp4", "video"),
+        ("a.gif", "video"),
+        ("new/%05d.png", "video"),
+        ("frames", "video"),
+        ("A.PNG", "picture"),
+        ("t.csv", "motion"),
+    ],
+)
 def test_known_endings(tmp_path, name, kind):
     assert check_output(tmp_path / name, kind) == tmp_path / name
 
 
-@pytest.mark.parametrize("name, kind", [("a.txt", "video"), ("a", "picture"), ("a.mp4", "picture"), ("a.png", "motion"), ("new/a_%d.mp4", "video")])
+@pytest.mark.parametrize(
+    "name, kind",
+    [("a.txt", "video"), ("a", "picture"), ("a.mp4", "picture"), ("a.png", "motion"), ("new/a_%d.mp4", "video")],
+)
 def test_unknown_endings_list_the_known_ones(tmp_path, name, kind):
     with pytest.raises(UsageError, match=r"\.\w+"):
         check_output(tmp_path / name, kind)

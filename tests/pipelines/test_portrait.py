@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pipeline_fakes import Tracker, face
 
 from pipelines.portrait import Portrait, choose, cropped, read_picture, read_portrait, resized
 from studio.errors import NoFaceError, UsageError
-from pipeline_fakes import Tracker, face
 
 
 def picture(width=320, height=240):
@@ -59,7 +59,14 @@ def test_the_only_face_may_move_the_whole_picture():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(15, 30)), min_size=2, max_size=12, unique_by=lambda f: f[:2]))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(15, 30)),
+        min_size=2,
+        max_size=12,
+        unique_by=lambda f: f[:2],
+    )
+)
 def test_regions_of_a_crowd_never_overlap(places):
     size = (900, 800)
     faces = tuple(face((75 + 150 * x, 90 + 190 * y), s, size, k) for k, (x, y, s) in enumerate(places))
@@ -70,7 +77,9 @@ def test_regions_of_a_crowd_never_overlap(places):
     assert taken.max() == 1
 
 
-@pytest.mark.parametrize("size, expected", [(160, (160, 120)), (641, (640, 480)), ((100, 200), (100, 200)), ((400, 100), (400, 100))])
+@pytest.mark.parametrize(
+    "size, expected", [(160, (160, 120)), (641, (640, 480)), ((100, 200), (100, 200)), ((400, 100), (400, 100))]
+)
 def test_landmarks_move_with_the_picture(size, expected):
     """A dark dot under a landmark is under it afterwards."""
     image = np.full((240, 320, 3), 255, np.uint8)

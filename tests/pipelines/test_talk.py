@@ -18,7 +18,9 @@ def portrait(width=64, height=48):
 
 def tone(seconds, rate=16000):
     t = np.arange(int(seconds * rate)) / rate
-    return Audio.from_array((0.5 * np.sin(2 * np.pi * 220 * t) * (np.sin(2 * np.pi * 2 * t) > 0)).astype(np.float32), rate)
+    return Audio.from_array(
+        (0.5 * np.sin(2 * np.pi * 220 * t) * (np.sin(2 * np.pi * 2 * t) > 0)).astype(np.float32), rate
+    )
 
 
 def pipeline(*faces, layers=()):
@@ -146,5 +148,3 @@ def test_memory_does_not_grow_with_the_length():
             peaks.append(tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0]
-
-
