@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from avatars.facemesh import MEAN, MIRROR
+from avatars.facemesh import BROW_LEFT, BROW_RIGHT, LIPS_INNER, LIPS_OUTER, MEAN, MIRROR
 from avatars.fields import LIP_LOWER, LIP_UPPER, displace, fields, fields_for, lid_opening
 from avatars.pose import FOCAL, Pose, fit_pose, to_head, to_pixels
 from studio.arkit import ARKIT, INDEX
@@ -25,6 +25,9 @@ RIDGE = 0.004
 
 DEPTH = 0.3
 """Trust in detected depth relative to x and y."""
+
+LIPS_COUNT, BROWS_COUNT = 5.0, 4.0
+"""How often landmarks of lips and brows count: they are few, and eyes go there."""
 
 LARGEST = 1.2
 """Largest weight."""
@@ -37,14 +40,6 @@ SHUT = 0.12
 
 FREE = np.array([i for i, name in enumerate(ARKIT) if not name.startswith(("eyeBlink", "eyeLook", "tongue"))])
 """Shapes that least squares decide; the others are measured, and a tongue is not among the landmarks."""
-
-CONFUSED = (
-    ("mouthFunnel", "mouthPucker"),
-    ("mouthStretch", "mouthFrown"),
-    ("noseSneer", "mouthUpperUp"),
-    ("mouthLowerDown", "mouthPress"),
-)
-"""Shapes that landmarks hardly tell apart: having both costs extra, so the fitting one wins."""
 
 EYES = (("Left", 473, (362, 263)), ("Right", 468, (133, 33)))
 """Side, landmark of the iris, inner and outer corner."""
@@ -133,38 +128,37 @@ class ExpressionFit:
     Frames may come in any order; consecutive ones are solved faster. About 2 ms each on one core.
     """
 
-    def __init__(self, neutral: Neutral, *, rounds: int = 3, ridge: float = RIDGE) -> None:
+    def __init__(self, neutral: Neutral, *, rounds: int = 2, ridge: float = RIDGE) -> None:
         self.neutral = neutral
         self.fields = fields_for(neutral.shape)
         self.rounds = rounds
-        scale = np.array([1.0, 1.0, DEPTH], np.float32)
-        basis = (self.fields[FREE] * scale).reshape(len(FREE), -1)
-        self._basis = basis * np.tile(scale, 468)
+        trust = _trust()
+        basis = (self.fields[FREE] * trust).reshape(len(FREE), -1)
+        self._basis = basis * trust.ravel()
         gram = basis.astype(np.float64) @ basis.T
-        gram[np.diag_indices(len(FREE))] += 468 * ridge**2
-        self._gram = _kept_apart(gram)
-        self._active: np.ndarray | None = None
-        self._last = np.zeros(len(ARKIT), np.float32)
+        gram[np.diag_indices(len(FREE))] += 468 * ridge**2 * np.where(np.isin(FREE, _WIDE), 0.2, 1.0)
+        self._gram = gram
+        self._free = self.fields[FREE].reshape(len(FREE), -1)
+        self._weights = np.zeros(len(ARKIT), np.float32)
+        self._shown = neutral.shape
 
     def __call__(self, landmarks: np.ndarray, size: tuple[int, int] = (0, 0)) -> tuple[np.ndarray, Pose, np.ndarray]:
         """Weights (52,) float32, pose, and the residual (468, 3) float32: what the weights miss, eye spans in the
         head's frame. landmarks (478, 3) pixels of a picture of `size`."""
         neutral, table = self.neutral.shape, self.fields
-        weights = self._last.copy()
-        shown = displace(neutral, weights, table)
+        weights, shown = self._weights, self._shown
         for turn in range(self.rounds):
             pose = fit_pose(landmarks, shown, size, rounds=3 if turn == 0 else 2)
             head = to_head(landmarks, pose)
             if turn == 0:
-                gaze = _gaze(_irises(head), self.neutral.iris)
-            self._lids(weights, head, gaze)
-            linear = np.tensordot(weights[FREE], table[FREE], 1)
-            bent = displace(neutral, weights, table) - neutral - linear
-            right = self._basis @ (head[:468] - neutral - bent).ravel()
-            weights[FREE] = np.minimum(nnls(self._gram, right, self._active), LARGEST)
-            self._active = weights[FREE] > 0
+                self._lids(weights, head, _gaze(_irises(head), self.neutral.iris))
+                shown = displace(neutral, weights, table)
+            # What displace does beyond adding fields up is taken as of the last round.
+            linear = weights[FREE] @ self._free
+            right = self._basis @ (head[:468] - shown).ravel() + self._basis @ linear
+            weights[FREE] = np.minimum(nnls(self._gram, right, weights[FREE] > 0), LARGEST)
             shown = displace(neutral, weights, table)
-        self._last = weights
+        self._shown = shown
         return weights.copy(), pose, head[:468] - shown
 
     def _lids(self, weights: np.ndarray, head: np.ndarray, gaze: np.ndarray) -> None:
@@ -210,6 +204,9 @@ def nnls(gram: np.ndarray, right: np.ndarray, active: np.ndarray | None = None) 
 
 
 _BLINK = np.array([INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]])
+_WIDE = np.array([INDEX["eyeWideLeft"], INDEX["eyeWideRight"]])
+"""Moves few points by little: the common ridge would hide it."""
+
 _LOOK = np.array([i for i, name in enumerate(ARKIT) if name.startswith("eyeLook")])
 _LOOK_DOWN_CLOSES = 0.5
 """How much of the opening the lids lose in a full look down."""
@@ -222,6 +219,16 @@ _SHY = {
     "jaw": 0.15, "mouthLeft": 0.15, "mouthRight": 0.15, "cheekPuff": 0.1, "mouthClose": 0.05, "mouthRoll": 0.15,
     "mouthShrug": 0.15, "mouthPress": 0.15, "mouthPucker": 0.25, "mouthFunnel": 0.25, "jawOpen": 0.5, "mouthSmile": 0.5,
 }  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _trust() -> np.ndarray:
+    """(468, 3) how much each coordinate of each landmark counts, square roots."""
+    out = np.ones((468, 3), np.float32)
+    out[np.concatenate([LIPS_OUTER, LIPS_INNER])] *= LIPS_COUNT**0.5
+    out[np.concatenate([BROW_LEFT, BROW_RIGHT])] *= BROWS_COUNT**0.5
+    out *= [1, 1, DEPTH]
+    return out
 
 
 def _gap(head: np.ndarray) -> float:
@@ -267,20 +274,6 @@ def _look_weights(gaze: np.ndarray) -> np.ndarray:
         value = {"Out": outward, "In": -outward, "Down": gaze[1], "Up": -gaze[1]}[direction]
         out.append(max(0.0, value) / LOOK_LIMIT[direction])
     return np.minimum(np.array(out, np.float32), 1.0)
-
-
-def _kept_apart(gram: np.ndarray) -> np.ndarray:
-    """Adds the price of confused pairs to the matrix of the least squares."""
-    gram = gram.copy()
-    place = {ARKIT[i]: k for k, i in enumerate(FREE)}
-    for a, b in CONFUSED:
-        for side in ("", "Left", "Right"):
-            i, j = place.get(a + side), place.get(b + side)
-            if i is not None and j is not None:
-                price = 0.1 * min(gram[i, i], gram[j, j])
-                gram[i, j] += price
-                gram[j, i] += price
-    return gram
 
 
 def _centred(shape: np.ndarray) -> np.ndarray:
