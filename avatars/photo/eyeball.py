@@ -148,18 +148,18 @@ def smoothstep(t: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray
 
 
 def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray,
-              lower: np.ndarray) -> tuple[np.ndarray, float, float]:  # fmt: skip
+              lower: np.ndarray, trust: float = 1.0) -> tuple[np.ndarray, float, float]:  # fmt: skip
     """Refine the iris circle: where brightness grows most from inside to outside along its visible arcs.
 
     upper, lower (w,): the lids' edges, local y per patch column. Returns centre (2,), radius, and the edge's
-    contrast on its weaker side (0..50).
+    contrast on its weaker side (0..50). trust: in the guess; below 1 the search goes farther.
     """
     import cv2
 
     lum = cv2.GaussianBlur(luminance(patch.colour), (0, 0), max(0.02 * patch.scale, 0.5 * patch.zoom))
     angles = np.concatenate([np.linspace(-0.9, 0.9, 15), np.pi + np.linspace(-0.9, 0.9, 15)])
     around = np.stack([np.cos(angles), np.sin(angles)], 1)
-    shifts = np.linspace(-0.3, 0.3, 7) * radius
+    shifts = np.linspace(-0.3, 0.3, 1 + 2 * round(3 / trust)) * radius / trust
     grid = np.array([(dx, dy) for dx in shifts for dy in shifts * 0.6])
     tried = []
     for k in np.linspace(0.8, 1.4, 13):
@@ -176,7 +176,9 @@ def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray,
         step = np.clip(rings[1][0] - rings[0][0], -50, 50) * both
         left, right = (step[:, part].sum(1) / (both[:, part].sum(1) + 0.5) for part in (slice(15, None), slice(0, 15)))
         moved = (grid**2).sum(1) / radius**2
-        score = left + right + 0.5 * np.minimum(left, right) - 25 * moved - 30 * (k - 1) ** 2
+        score = left + right + 0.5 * np.minimum(left, right) - trust**2 * (50 * moved + 120 * (k - 1) ** 2)
+        # where the guess is poor, the pupil's edge may pass for the iris's: outside that it isn't white
+        score += (1 - trust) * (rings[1][0] * both).sum(1) / (both.sum(1) + 0.5)
         tried.append(np.c_[score, guess + grid, np.full(len(grid), r), np.minimum(left, right)])
     tried = np.concatenate(tried)
     weight = np.exp((tried[:, 0] - tried[:, 0].max()) / 2)  # near ties meet in the middle

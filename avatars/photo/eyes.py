@@ -29,7 +29,17 @@ from avatars.photo.eyeball import (
     local_frame,
     smoothstep,
 )
-from avatars.photo.lids import LASH_IN, LASH_UP, X_FIRST, X_LAST, Lids, analyse_lids, edge_table
+from avatars.photo.lids import (
+    LASH_IN,
+    LASH_UP,
+    X_FIRST,
+    X_LAST,
+    Lids,
+    analyse_lids,
+    edge_table,
+    grown_edges,
+    passes_edge,
+)
 
 CORNEA = 0.57
 """How far a reflection on the cornea travels, against the iris: the cornea's centre lies that much closer to
@@ -47,6 +57,8 @@ class _Eye:
     lids: Lids
     rest: np.ndarray  # (n, 2) lid points of the photo, local: upper edge, then lower
     edges: tuple[np.ndarray, np.ndarray]  # (m,) each: the same as curves
+    stretch: float  # how much wider than the mesh's the eye is drawn
+    mesh: tuple[np.ndarray, np.ndarray] | None  # the mesh's own edges, stretched, where the drawn ones are larger
     solve: np.ndarray  # (3, n): times the canvas points round the eye = map from photo to canvas, transposed
     axes: np.ndarray  # (2, 3): local right/down components of head right, down, forward
     x: np.ndarray  # (m,) columns of the tables
@@ -110,32 +122,47 @@ class _Opening:
     radius: float
     evidence: float
     aspect: float  # true width over the width in the picture
+    stretch: float  # how much wider than the mesh's the eye is drawn
+    mesh: tuple[np.ndarray, np.ndarray] | None  # the mesh's own edges, stretched, where the drawn ones are larger
 
     @property
     def shut(self) -> bool:
         return float((self.edges[1] - self.edges[0]).max()) < 0.1
 
 
-def _open_up(image: np.ndarray, points: np.ndarray, rim: Rim) -> _Opening:
-    to_local, width = local_frame(points, rim)
-    local = points[:, :2] @ to_local[:, :2].T + to_local[:, 2]
-    patch = cut(image, to_local, width)
-    count = int(np.clip(1.44 * width, 96, 512))
-    x = np.linspace(X_FIRST, X_LAST, count)
-    upper, lower = edge_table(local[rim.upper], count), edge_table(local[rim.lower], count)
-    lower = np.maximum(lower, upper)
-    columns = np.interp(patch.x[0], x, upper), np.interp(patch.x[0], x, lower)
-    centre = local[rim.iris[0]]
-    radius = float(np.linalg.norm(local[rim.iris[1:]] - centre, axis=1).max())
-    centre, radius, edge = find_iris(patch, centre, radius, *columns)
-    evidence = iris_evidence(patch, centre, radius, edge, *columns)
-    aspect = float(np.linalg.norm(points[rim.upper[-1]] - points[rim.upper[0]])) / width
-    return _Opening(rim, local, to_local, patch, (upper, lower), columns, centre, radius, evidence, aspect)
+def _open_up(image: np.ndarray, points: np.ndarray) -> list[_Opening]:
+    """Left and right eye: patch, lids, iris."""
+    rims = RIM_LEFT, RIM_RIGHT
+    frames = [local_frame(points, rim) for rim in rims]
+    locals_ = [points[:, :2] @ to_local[:, :2].T + to_local[:, 2] for to_local, _ in frames]
+    patches = [cut(image, *frame) for frame in frames]
+    edges = [(local[rim.upper], local[rim.lower]) for local, rim in zip(locals_, rims)]
+    drawn = min(passes_edge(patch, *edge) for patch, edge in zip(patches, edges)) > 0.5
+    out = []
+    for rim, (to_local, width), local, patch, edge in zip(rims, frames, locals_, patches, edges):
+        count = int(np.clip(1.44 * width, 96, 512))
+        x = np.linspace(X_FIRST, X_LAST, count)
+        stretch, mesh, (high, low) = 1.0, None, edge
+        if drawn:
+            high, low, stretch = grown_edges(patch, *edge, 1.8)
+            mesh = edge_table(edge[0] * [stretch, 1], count), edge_table(edge[1] * [stretch, 1], count)
+        upper, lower = edge_table(high, count), edge_table(low, count)
+        lower = np.maximum(lower, upper)
+        columns = np.interp(patch.x[0], x, upper), np.interp(patch.x[0], x, lower)
+        centre = local[rim.iris[0]]
+        radius = float(np.linalg.norm(local[rim.iris[1:]] - centre, axis=1).max())
+        size, trust = (1.2, 0.5) if drawn else (1.0, 1.0)
+        centre, radius, contrast = find_iris(patch, centre, size * radius, *columns, trust)
+        evidence = iris_evidence(patch, centre, radius, contrast, *columns)
+        aspect = float(np.linalg.norm(points[rim.upper[-1]] - points[rim.upper[0]])) / width
+        out.append(_Opening(rim, local, to_local, patch, (upper, lower), columns, centre, radius, evidence, aspect,
+                            stretch, mesh))  # fmt: skip
+    return out
 
 
 def _take_apart(image: np.ndarray, points: np.ndarray) -> list[_Eye]:
     basis = _head_axes(points)
-    openings = [_open_up(image, points, rim) for rim in (RIM_LEFT, RIM_RIGHT)]
+    openings = _open_up(image, points)
     seeing = [o for o in openings if not o.shut] or openings
     seen = float(smoothstep(np.array(np.mean([o.evidence for o in seeing])), 0.1, 0.2))
     balls = [analyse(o.patch, o.centre, o.radius, *o.columns, o.aspect, seen) for o in openings]
@@ -154,7 +181,7 @@ def _take_apart(image: np.ndarray, points: np.ndarray) -> list[_Eye]:
         t = np.arange(-_WIDE, _WIDE + 1) / (0.05 * len(x))
         window = np.exp(-0.5 * t * t)
         eyes.append(_Eye(o.rim, o.to_local, o.patch.to_plate.astype(np.float32), ball, lids, o.local[o.rim.lids],
-                         o.edges, np.linalg.pinv(around), axes, x, smoothstep(0.62 - np.abs(x), 0.0, 0.12),
+                         o.edges, o.stretch, o.mesh, np.linalg.pinv(around), axes, x, smoothstep(0.62 - np.abs(x), 0.0, 0.12),
                          smoothstep(0.6 - np.abs(x), 0.0, 0.2), window / window.sum()))  # fmt: skip
     return eyes
 
@@ -181,7 +208,11 @@ def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, eye: _Eye, tu
         return
 
     n = len(rim.upper)
+    if eye.mesh is not None:
+        posed[:, 0] *= eye.stretch
     upper, lower = edge_table(posed[:n], count), edge_table(posed[n:], count)
+    if eye.mesh is not None:
+        upper, lower = _carried(upper, lower, eye)
     crossed = np.maximum(upper - lower, 0) / 2
     upper, lower = upper - crossed, lower + crossed
     opening = eye.edges[1] - eye.edges[0]
@@ -215,6 +246,15 @@ def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, eye: _Eye, tu
     if box[2] > box[0] and box[3] > box[1]:
         shade(canvas, box, to_local.astype(np.float32), eye.to_plate, ball.ball, ball.iris, lids.skin, lids.tint,
               lids.lash, lut, place, number)  # fmt: skip
+
+
+def _carried(upper: np.ndarray, lower: np.ndarray, eye: _Eye) -> tuple[np.ndarray, np.ndarray]:
+    """Posed edges of the mesh (m,) -> of the larger drawn eye: opened and shut in the same proportion."""
+    assert eye.mesh is not None
+    (high, low), (top, bottom) = eye.mesh, eye.edges
+    room = np.maximum(low - high, 0.1 * float((low - high).max()))
+    scale = (bottom - top) / room
+    return top + (upper - high) * scale, bottom + (lower - low) * scale
 
 
 def _direction(gaze: np.ndarray) -> np.ndarray:

@@ -59,6 +59,53 @@ def _basis(count: int, per: int = 6) -> np.ndarray:
     return out[:, 1:-1]
 
 
+def passes_edge(patch: Patch, upper: np.ndarray, lower: np.ndarray) -> float:
+    """How plainly the eyeball goes on below the lower lid's edge (local (n, 2) points): 0 for faces, near 1 for
+    drawn figures whose eyes are larger than a detector of faces has them. Goes by hue."""
+    import cv2
+
+    def hue(colour: np.ndarray) -> np.ndarray:
+        return colour[..., ::2] / np.maximum(colour.sum(-1, keepdims=True), 30)
+
+    colour = cv2.GaussianBlur(patch.colour, (0, 0), 0.01 * patch.scale)
+    around = ((patch.y > 0.3) | (patch.y < -0.45)) & (np.abs(patch.x) < 0.5)
+    skin = np.median(patch.colour[around], axis=0)
+    x = np.broadcast_to(np.linspace(-0.38, 0.38, 39), (5, 39))
+    steps = np.linspace(0.02, 0.08, 5)[:, None]
+
+    def foreign(points: np.ndarray, step: np.ndarray) -> float:
+        strip = _sample(patch, colour, x, np.interp(x, np.maximum.accumulate(points[:, 0]), points[:, 1]) + step)
+        return float((np.linalg.norm(hue(strip) - hue(skin), axis=-1) > 0.06).mean())
+
+    inside = min(foreign(upper, steps), foreign(lower, -steps))
+    return float(smoothstep(np.array(inside), 0.8, 0.95)) * foreign(lower, steps)
+
+
+def grown_edges(patch: Patch, upper: np.ndarray, lower: np.ndarray,
+                most: float) -> tuple[np.ndarray, np.ndarray, float]:  # fmt: skip
+    """The lids' edges (local (n, 2) points, left to right), enlarged by up to `most` to where the line between lash
+    (dark) and eyeball (lighter) is met best, and how much wider they have become."""
+    import cv2
+
+    lum = cv2.GaussianBlur(luminance(patch.colour), (0, 0), max(0.012 * patch.scale, 0.5 * patch.zoom))
+    t = np.linspace(0.05, 0.95, 41)
+
+    def grown(points: np.ndarray, up: float, wide: float) -> np.ndarray:
+        return points * [1 + 2 * wide, up]
+
+    def evidence(points: np.ndarray, inwards: float) -> float:
+        x = points[0, 0] + (points[-1, 0] - points[0, 0]) * t
+        y = np.interp(x, np.maximum.accumulate(points[:, 0]), points[:, 1])
+        inside, on = _sample(patch, lum, x, y + inwards * 0.04), _sample(patch, lum, x, y - inwards * 0.015)
+        return float(np.clip(inside - on, -20, 60).mean())
+
+    sizes = np.arange(1.0, most + 0.051, 0.05)
+    up = max(sizes, key=lambda k: evidence(grown(upper, k, 0.2 * (k - 1)), 1.0))
+    down = max(sizes, key=lambda k: evidence(grown(lower, k, 0.2 * (k - 1)), -1.0))
+    wide = 0.2 * (0.5 * (up + down) - 1)
+    return grown(upper, up, wide), grown(lower, down, wide), float(1 + 2 * wide)
+
+
 def analyse_lids(patch: Patch, local: np.ndarray, rim: Rim, upper: np.ndarray, lower: np.ndarray,
                  ball_seen: np.ndarray) -> Lids:  # fmt: skip
     """local (478, 2) landmarks in the local frame; upper, lower (m,) edges; ball_seen (h, w, 3): the
