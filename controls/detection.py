@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controls import facenets
+from avatars import facenets
 
 ROI_MARGIN = 1.5
 """Side of the region that the landmark network looks at, as a multiple of the longer side of the face's box. It was

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatars import facenets
 from avatars.pose import fit_pose
-from controls import detection, facenets
+from controls import detection
 from controls.detection import Region
 from studio.errors import NoFaceError
 from studio.observation import Observation

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avatars import facenets
 from avatars.facemesh import OVAL
 
 _FILL = 256
@@ -49,13 +50,9 @@ def make_layers(image: np.ndarray, landmarks: np.ndarray, span: float) -> Layers
 def _person(image: np.ndarray) -> np.ndarray:
     """(H, W) float32 probability of a person (MediaPipe selfie segmentation)."""
     import cv2
-    from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
-    k = min(1.0, 512 / max(image.shape[:2]))
-    small = cv2.resize(image, None, fx=k, fy=k, interpolation=cv2.INTER_AREA) if k < 1 else image
-    with SelfieSegmentation(model_selection=0) as segment:
-        mask = segment.process(np.ascontiguousarray(small)).segmentation_mask
-    return cv2.resize(mask, (image.shape[1], image.shape[0]))
+    small = cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA)
+    return cv2.resize(facenets.person(small), (image.shape[1], image.shape[0]))
 
 
 def _plate(image: np.ndarray, hidden: np.ndarray, span: float) -> np.ndarray:

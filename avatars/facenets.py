@@ -1,11 +1,12 @@
 """MediaPipe's face networks as plain functions of a small picture: no graphs of its own, no tracking state, no noise.
 
 The wheel of mediapipe 0.10.21 carries the networks and a C++ runtime for them. Only that runtime is loaded (0.04 s);
-`import mediapipe` would bring matplotlib and jax with it (2 s). The three networks:
+`import mediapipe` would bring matplotlib and jax with it (2 s). The networks:
 
     mesh   192 px crop of a face   -> 478 landmarks and the probability that it is a face
     near   128 px picture          -> faces up to 2 m away (short-range BlazeFace)
     far    192 px picture          -> faces up to 5 m away (full-range BlazeFace)
+    person 256 px picture          -> where a person is (selfie segmentation)
 
 Networks: Bazarevsky et al., BlazeFace, 2019; Kartynnik et al., Real-time Facial Surface Geometry, 2019; Grishchenko
 et al., Attention Mesh, 2020.
@@ -38,7 +39,10 @@ _MODELS = {
     "mesh": ("mediapipe/modules/face_landmark/face_landmark_with_attention.tflite", 192, 0.0, 7),
     "near": ("mediapipe/modules/face_detection/face_detection_short_range.tflite", 128, -1.0, 2),
     "far": ("mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite", 192, -1.0, 2),
+    "person": ("mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite", 256, 0.0, 1),
 }
+
+_STREAMS = {"mesh": ("landmarks", "flag"), "person": ("t0",)}
 
 
 def mesh(crop: np.ndarray) -> tuple[np.ndarray, float]:
@@ -69,6 +73,11 @@ def detect(image: np.ndarray, reach: str) -> tuple[np.ndarray, np.ndarray]:
     return found, scores[keep]
 
 
+def person(image: np.ndarray) -> np.ndarray:
+    """(256, 256) float32: the probability that a pixel shows a person. image: (256, 256, 3) uint8 RGB."""
+    return np.asarray(_network("person").run(image)["t0"], np.float32).reshape(256, 256)
+
+
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.asarray(x, np.float32)))
 
@@ -84,7 +93,7 @@ def _anchors(reach: str) -> np.ndarray:
     return np.concatenate(rows).astype(np.float32)
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=4)
 def _network(name: str) -> _Network:
     with _LOCK:
         return _Network(name)
@@ -103,7 +112,7 @@ class _Network:
         read = {"landmarks": get._get_serialized_proto}
         with _quiet():
             self._graph = self._runtime.calculator_graph.CalculatorGraph(graph_config=_graph(name))
-            for stream in ("landmarks", "flag") if name == "mesh" else ("t0", "t1"):
+            for stream in _STREAMS.get(name, ("t0", "t1")):
                 self._graph.observe_output_stream(stream, self._keep(read.get(stream, get.get_float_list)), False)
             self._graph.start_run({})
             self.run(np.zeros((self._side, self._side, 3), np.uint8))  # the network itself is loaded by its first use
@@ -139,6 +148,10 @@ def _graph(name: str) -> str:
         output_stream: "TENSORS:out" options {{ [mediapipe.InferenceCalculatorOptions.ext] {{ model_path: "{path}"
         delegate {{ xnnpack {{ num_threads: 1 }} }} }} }} }}
     """
+    if name == "person":
+        return text + """
+        node { calculator: "TensorsToFloatsCalculator" input_stream: "TENSORS:out" output_stream: "FLOATS:t0" }
+        """
     cuts = [(0, 1), (1, 2)] if name != "mesh" else [(0, tensors - 1), (tensors - 1, tensors)]
     ranges = " ".join(f"ranges {{ begin: {a} end: {b} }}" for a, b in cuts)
     text += f"""
@@ -219,4 +232,4 @@ def _quiet() -> Iterator[None]:
         os.close(sink)
 
 
-__all__ = ["MESH_SIZE", "detect", "load_cv2", "mesh"]
+__all__ = ["MESH_SIZE", "detect", "load_cv2", "mesh", "person"]
