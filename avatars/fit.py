@@ -136,7 +136,7 @@ class ExpressionFit:
         basis = (self.fields[FREE] * trust).reshape(len(FREE), -1)
         self._basis = basis * trust.ravel()
         gram = basis.astype(np.float64) @ basis.T
-        gram[np.diag_indices(len(FREE))] += 468 * ridge**2 * np.where(np.isin(FREE, _WIDE), 0.2, 1.0)
+        gram[np.diag_indices(len(FREE))] += 468 * ridge**2 * np.where(np.isin(FREE, _WIDE), 0.4, 1.0)
         self._gram = gram
         self._free = self.fields[FREE].reshape(len(FREE), -1)
         self._weights = np.zeros(len(ARKIT), np.float32)
