@@ -228,13 +228,16 @@ def analyse(patch: Patch, centre: np.ndarray, radius: float, upper: np.ndarray, 
     spread = fill(np.where(far[..., None], typical, plain), np.maximum(known, 0.05 * far))
     trust = np.clip(known.sum() / (0.03 * patch.scale**2), 0, 1)
     ball = known[..., None] * plain + (1 - known[..., None]) * (trust * spread + (1 - trust) * typical)
-    # corners and wet edges stay as they are, and so does all of a blank eye
-    still = inside * (rho > 1.3) * (below > 0.05) * smoothstep(lum, 20, 40) * smoothstep(np.abs(x), 0.34, 0.38)
+    # what is seen beside the iris stays as it is (lashes are the lids'), and so does all of a blank eye
+    level = max(float(luminance(typical)), 1.0)
+    slit = smoothstep(below, 0.03, 0.06) * smoothstep(above, -0.05, -0.01)
+    still = slit * smoothstep(rho, 1.15, 1.3) * smoothstep(lum / level, 0.08, 0.2)
     still = np.maximum(still, (1 - seen) * inside)
     ball = ball + still[..., None] * (plain - ball)
 
-    disc = inside * (below > 0.06) * (above > 0.04)
-    plate, light = iris_plate(plain, rho, disc, x - centre[0], y - centre[1], patch)
+    disc = inside * smoothstep(below, 0.04, 0.07) * smoothstep(above, 0.04, 0.07)
+    wet = inside * smoothstep(below, 0.0, 0.02) * smoothstep(above, 0.06, 0.09)  # the lower lid's edge glints too
+    plate, light = iris_plate(plain, rho, disc, wet, x - centre[0], y - centre[1], patch)
     coverage = (1 - smoothstep(rho, 1.0, 1.15)) * seen
     iris = np.dstack([plate, coverage, light * seen, np.zeros_like(lum)]).astype(np.float32)
     turn = float(np.clip(1.75 * radius, 0.24 * depth_scale, 0.42 * depth_scale))
@@ -269,9 +272,13 @@ def lid_shadow(lum: np.ndarray, white: np.ndarray, below: np.ndarray) -> float:
     return float(np.clip((1 - ratio) / 0.42, 0.1, 0.45))
 
 
-def iris_plate(plain: np.ndarray, rho: np.ndarray, disc: np.ndarray, dx: np.ndarray, dy: np.ndarray,
+def iris_plate(plain: np.ndarray, rho: np.ndarray, disc: np.ndarray, wet: np.ndarray, dx: np.ndarray, dy: np.ndarray,
                patch: Patch) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """The whole iris (h, w, 3), hidden parts and catch-lights replaced, and the catch-lights (h, w, 3) alone."""
+    """The whole iris (h, w, 3), hidden parts and catch-lights replaced, and the catch-lights (h, w, 3) alone.
+
+    rho (h, w): distance from its centre, radii; disc, wet (h, w) 0..1: where the iris is plainly seen, and where
+    catch-lights may lie; dx, dy: local distance from its centre.
+    """
     import cv2
 
     edges = np.linspace(0, 1.25, 26)
@@ -300,11 +307,11 @@ def iris_plate(plain: np.ndarray, rho: np.ndarray, disc: np.ndarray, dx: np.ndar
     radial = profile[i] + (t - i)[..., None] * (profile[i + 1] - profile[i])
     noise = float(np.median(spread[known]))
     extra = lum - luminance(radial)
-    hot = (extra > max(28.0, 4 * noise)) & (disc > 0.2) & (rho < 0.95)
+    hot = (extra > max(28.0, 4 * noise)) & (wet > 0.5) & (rho < 0.95)
     seed = np.zeros_like(plain)
     if 0 < hot.sum() < 0.3 * (rho < 1).sum():
         wide = cv2.dilate(hot.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, int(0.02 * patch.scale)))
-        soft = cv2.GaussianBlur(wide.astype(np.float32), (0, 0), 0.01 * patch.scale) * (disc > 0)
+        soft = cv2.GaussianBlur(wide.astype(np.float32), (0, 0), 0.01 * patch.scale) * wet
         seed = np.maximum(plain - radial, 0) * (soft * (1 - smoothstep(rho, 0.9, 1.05)))[..., None]
     clean = plain - seed
     mirrored = cv2.remap(np.dstack([clean, disc]).astype(np.float32),

@@ -92,7 +92,7 @@ class Eyes:
         gaze    (2, 2) radians, change against the photo: left eye, right eye; yaw (> 0 to the picture's
                 right), pitch (> 0 down). As in `FaceMotion.gaze`.
 
-        Where neither lids nor gaze differ from the photo, nothing is touched.
+        Where neither lids nor gaze differ from the photo and the head is not turned, nothing is touched.
         """
         for eye, turn in zip(self._eyes, np.asarray(gaze, np.float64).reshape(2, 2)):
             _paint(canvas, np.asarray(mesh, np.float64), np.asarray(head, np.float64), eye, turn)
@@ -165,7 +165,9 @@ def _take_apart(image: np.ndarray, points: np.ndarray) -> list[_Eye]:
     openings = _open_up(image, points)
     seeing = [o for o in openings if not o.shut] or openings
     seen = float(smoothstep(np.array(np.mean([o.evidence for o in seeing])), 0.1, 0.2))
-    balls = [analyse(o.patch, o.centre, o.radius, *o.columns, o.aspect, seen) for o in openings]
+    # the far eye of a face seen from the side is half guessed: it stays as it is
+    sure = [seen * float(1 - smoothstep(np.array(o.aspect), 1.3, 1.5)) for o in openings]
+    balls = [analyse(o.patch, o.centre, o.radius, *o.columns, o.aspect, s) for o, s in zip(openings, sure)]
     eyes = []
     for i, o in enumerate(openings):
         ball = balls[i]
@@ -180,9 +182,25 @@ def _take_apart(image: np.ndarray, points: np.ndarray) -> list[_Eye]:
         x = np.linspace(X_FIRST, X_LAST, len(o.edges[0]))
         t = np.arange(-_WIDE, _WIDE + 1) / (0.05 * len(x))
         window = np.exp(-0.5 * t * t)
-        eyes.append(_Eye(o.rim, o.to_local, o.patch.to_plate.astype(np.float32), ball, lids, o.local[o.rim.lids],
-                         o.edges, o.stretch, o.mesh, np.linalg.pinv(around), axes, x, smoothstep(0.62 - np.abs(x), 0.0, 0.12),
-                         smoothstep(0.6 - np.abs(x), 0.0, 0.2), window / window.sum()))  # fmt: skip
+        eyes.append(
+            _Eye(
+                rim=o.rim,
+                to_local=o.to_local,
+                to_plate=o.patch.to_plate.astype(np.float32),
+                ball=ball,
+                lids=lids,
+                rest=o.local[o.rim.lids],
+                edges=o.edges,
+                stretch=o.stretch,
+                mesh=o.mesh,
+                solve=np.linalg.pinv(around),
+                axes=axes,
+                x=x,
+                aside=smoothstep(0.62 - np.abs(x), 0.0, 0.12),
+                redo=smoothstep(0.6 - np.abs(x), 0.0, 0.2),
+                window=window / window.sum(),
+            )
+        )
     return eyes
 
 
@@ -203,7 +221,10 @@ def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, eye: _Eye, tu
     to_local[:, 2] = eye.to_local[:, 2] - to_local[:, :2] @ to_canvas[:, 2]
     posed = mesh[rim.lids, :2] @ to_local[:, :2].T + to_local[:, 2]
     moved, turned = float(np.abs(posed - eye.rest).max()), float(np.abs(turn).max())
-    active = max(_ramp(moved, 0.004, 0.03), _ramp(turned, 0.002, 0.035))
+    # a turned head warps the slit of the eye as if it were skin; a moved one doesn't
+    scale = np.sqrt(abs(np.linalg.det(to_canvas[:, :2])))
+    bent = float(np.abs(to_canvas[:, :2] / max(scale, 1e-9) - np.eye(2)).max())
+    active = max(_ramp(moved, 0.004, 0.03), _ramp(turned, 0.002, 0.035), _ramp(bent, 0.01, 0.06))
     if active <= 0:
         return
 

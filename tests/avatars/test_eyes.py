@@ -91,12 +91,25 @@ def test_unchanged_is_untouched(face, eyes):
     assert np.array_equal(paint(face, eyes=eyes), face[0])
 
 
-def test_unchanged_under_head_motion_is_untouched(face, eyes):
+def test_unchanged_on_a_head_that_comes_closer_is_untouched(face, eyes):
     picture, points = face
-    moved = points[:468] * [0.9, 1.05, 1] + [7, -3, 0]
+    moved = points[:468] * 1.05 + [7, -3, 0]
     canvas = picture.copy()
     eyes.paint(canvas, moved, moved, STILL)
     assert np.array_equal(canvas, picture)
+
+
+def test_turned_head_carries_the_eyes_as_they_are(face, eyes):
+    picture, points = face
+    size = picture.shape[1]
+    narrow = np.array([[0.9, 0, 0.05 * size], [0.02, 1, 0]])
+    turned = np.column_stack([points[:468, :2] @ narrow[:, :2].T + narrow[:, 2], points[:468, 2]])
+    warped = cv2.warpAffine(picture, narrow, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    canvas = warped.copy()
+    eyes.paint(canvas, turned, turned, STILL)
+    difference = np.abs(canvas.astype(int) - warped).max(2)
+    assert difference.any()
+    assert np.mean(difference[difference > 0]) < 12
 
 
 @pytest.mark.parametrize("degrees", [-25, -12, 12, 25])
