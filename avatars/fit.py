@@ -1,9 +1,9 @@
 """A person's face from landmarks: its neutral shape, and the ARKit weights, gaze and pose of each frame.
 
 What the landmarks of a frame show, once the head's pose is taken out, is the neutral shape plus the fields of
-`avatars.fields`: weights by non-negative least squares, in turns with the pose. Three things are measured rather than fitted,
-because landmarks show them better than the least squares do: the closing of the lids from their opening, the gaze
-from the irises, and how far the jaw's zero is off from the smallest gap between the lips.
+`avatars.fields`: weights by non-negative least squares, in turns with the pose. Three things are measured rather than
+fitted, because landmarks show them better than the least squares do: the closing of the lids from their opening, the
+gaze from the irises, and how far the jaw's zero is off from the smallest gap between the lips.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def fit_photo(landmarks: np.ndarray) -> tuple[Neutral, np.ndarray]:
         shown = displace(neutral, weights, table)
         head = to_head(landmarks, fit_pose(landmarks, shown))
         weights[_LOOK] = _look_weights(_gaze(_irises(head), IRIS))
-        weights[_BLINK] = [max(0.0, 1 - lid_opening(head, side) / (0.7 * lid_opening(MEAN, side))) for side, _, _ in EYES]
+        # Eyes of one picture count as half closed only below what anybody's opening might be.
+        usual = [0.7 * lid_opening(MEAN, side) for side, _, _ in EYES]
+        weights[_BLINK] = [max(0.0, 1 - lid_opening(head, e[0]) / least) for e, least in zip(EYES, usual)]
         bent = displace(neutral, weights, table) - neutral - np.tensordot(weights[FREE], table[FREE], 1)
         wanted = head[:468] - MEAN - bent
         basis = table[FREE].astype(np.float64)
@@ -136,7 +138,7 @@ class ExpressionFit:
         basis = (self.fields[FREE] * trust).reshape(len(FREE), -1)
         self._basis = basis * trust.ravel()
         gram = basis.astype(np.float64) @ basis.T
-        gram[np.diag_indices(len(FREE))] += 468 * ridge**2 * np.where(np.isin(FREE, _WIDE), 0.4, 1.0)
+        gram[np.diag_indices(len(FREE))] += 468 * ridge**2 * np.where(np.isin(FREE, _WIDE), 0.3, 1.0)
         self._gram = gram
         self._free = self.fields[FREE].reshape(len(FREE), -1)
         self._weights = np.zeros(len(ARKIT), np.float32)
@@ -294,8 +296,8 @@ def _photo_ridge() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _identity_precision() -> np.ndarray:
-    """(468, 468) inverse covariance of how a person's coordinate differs from the mean face's: smooth over a third of an
-    eye span, .04 eye spans large, nine tenths of it symmetric, and .008 of its own at each point."""
+    """(468, 468) inverse covariance of how a person's coordinate differs from the mean face's: smooth over a third
+    of an eye span, .04 eye spans large, nine tenths of it symmetric, and .008 of its own at each point."""
     apart = np.linalg.norm(MEAN[:, None] - MEAN[None], axis=2)
     smooth = np.exp(-0.5 * (apart / 0.35) ** 2)
     smooth = 0.9 * (smooth + smooth[:, MIRROR]) / 2 + 0.1 * smooth

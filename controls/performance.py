@@ -7,9 +7,10 @@ tracked twice. After that motion comes as fast as frames are read.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from math import ceil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from studio.errors import NoFaceError, UsageError
 from studio.motion import EYE_SPAN, HEAD_JOINT, FaceMotion, rotation_matrix
 from studio.observation import Observation
 
-AHEAD = 20.0
+AHEAD = 10.0
 """Seconds tracked ahead to learn the driver's face."""
 
 BLOCK = 0.5
@@ -135,19 +136,20 @@ class PerformanceDriver:
                 ahead.append(next(source))
             except StopIteration:
                 break
-        known = [o for o in ahead if _seen(o)]
+        known = [o for o in ahead if o is not None and o.confidence > 0]
         if not known:
             raise NoFaceError(f"{self.clip.path}: no face in {len(ahead)} frames. Crop closer to the face.")
         fit = ExpressionFit(Neutral.from_frames([o.landmarks for o in known[:: max(1, len(known) // 150)]]))
         states = [None if o is None else self._state(fit, o) for o in ahead]
-        reference = self._reference(fit, portrait, ahead, states)
+        sure = [(o, s) for o, s in zip(ahead, states) if s is not None and s.confidence > 0]
+        reference = self._reference(fit, portrait, sure)
         own = None if portrait is None else fit_pose(portrait.landmarks, size=portrait.size)
         size = max(1, round(BLOCK * float(self.fps)))
         start = 0
-        pending: list[_State | None] = []
+        pending: list[_State] = []
         rest = (None if o is None else self._state(fit, o) for o in source)
         held, away = _State(reference.weights, reference.pose, reference.residual, 0.0), 0
-        for state in _chain(states, rest):
+        for state in chain(states, rest):
             if state is None:
                 away += 1
                 calm = min(1.0, away / (RELAX * float(self.fps)))
@@ -173,36 +175,37 @@ class PerformanceDriver:
         weights, pose, residual = fit(seen.landmarks, seen.size)
         return _State(weights, pose, residual, seen.confidence)
 
-    def _reference(self, fit: ExpressionFit, portrait: Observation | None, ahead: list[Observation | None],
-                   states: list[_State | None]) -> _Reference:  # fmt: skip
-        known = [i for i, o in enumerate(ahead) if _seen(o)]
-        turned = np.array([np.abs(states[i].pose.head[:3]).sum() for i in known])
-        active = np.array([states[i].weights.sum() for i in known])
-        match, same = (None, False) if portrait is None else _match(fit, portrait, [(i, ahead[i]) for i in known])
-        same = same if self.residual == "auto" else same or self.residual == "on"
+    def _reference(self, fit: ExpressionFit, portrait: Observation | None,
+                   known: Sequence[tuple[Observation | None, _State]]) -> _Reference:  # fmt: skip
+        states = [state for _, state in known]
+        turned = np.array([np.abs(state.pose.head[:3]).sum() for state in states])
+        active = np.array([state.weights.sum() for state in states])
+        match, same = 0, False
+        if portrait is not None:
+            match, same = _match(fit, portrait, [seen for seen, _ in known if seen is not None])
         if self.reference == "first":
-            chosen = known[0]
-        elif self.reference == "match" and same and match is not None:
-            chosen = match
+            chosen = states[0]
+        elif self.reference == "match" and same:
+            chosen = states[match]
         else:
-            chosen = known[int(np.argmin(turned + 0.1 * active))]
-        state = states[chosen]
-        if same and match is not None:
-            at_portrait = states[match]
-            return _Reference(at_portrait.weights, state.pose, at_portrait.residual, True)
-        # What a calm face is given by noise is no expression of the driver.
-        calm = np.argsort(active)[: max(1, len(known) // 5)]
-        bias = np.median([states[known[i]].weights for i in calm], 0)
+            chosen = states[int(np.argmin(turned + 0.1 * active))]
+        if same:
+            return _Reference(states[match].weights, chosen.pose, states[match].residual, True)
+        # What noise makes of a calm face is no expression of the driver.
+        calm = np.argsort(active)[: max(1, len(states) // 5)]
+        bias = np.median([states[i].weights for i in calm], 0)
         bias[LIDS] = 0
-        return _Reference(bias, state.pose, np.zeros_like(state.residual), False)
+        return _Reference(bias, chosen.pose, np.median([states[i].residual for i in calm], 0), False)
 
-    def _block(self, states: list[_State], start: int, reference: _Reference, portrait: Pose | None) -> FaceMotion:
+    def _block(self, states: Sequence[_State], start: int, reference: _Reference,
+               portrait: Pose | None) -> FaceMotion:  # fmt: skip
         weights = np.array([s.weights for s in states])
         if reference.same:
             change = weights - reference.weights
             shut = reference.weights[LIDS]
+            lids = change[:, LIDS]
             # Eyes that close, close altogether, however far they were in the reference.
-            change[:, LIDS] = np.where(change[:, LIDS] > 0, change[:, LIDS] / np.maximum(1 - shut, 0.2), change[:, LIDS])
+            change[:, LIDS] = np.where(lids > 0, lids / np.maximum(1 - shut, 0.2), lids)
         else:
             change = np.maximum(weights - reference.weights, 0)
         residual = None
@@ -232,26 +235,21 @@ class PerformanceDriver:
         return np.array([*turn, *(eyes + joint)], np.float32)
 
 
-def _match(fit: ExpressionFit, portrait: Observation, frames: list[tuple[int, Observation]]) -> tuple[int, bool]:
-    """The frame most like the portrait in shape and pose, and whether both show one person."""
+def _match(fit: ExpressionFit, portrait: Observation, frames: Sequence[Observation]) -> tuple[int, bool]:
+    """The frame most like the portrait in shape and pose, and whether the portrait shows the driver."""
     own = fit_pose(portrait.landmarks, fit.neutral.shape, portrait.size)
     shape = to_head(portrait.landmarks, own)[:468]
     cost, nearest = [], []
-    for _, seen in frames:
+    for seen in frames:
         pose = fit_pose(seen.landmarks, fit.neutral.shape, seen.size)
         apart = float(np.linalg.norm((to_head(seen.landmarks, pose)[:468] - shape)[:, :2], axis=1).mean())
         nearest.append(apart)
         cost.append(apart + 0.1 * float(np.abs(pose.head[:3] - own.head[:3]).sum()))
-    return frames[int(np.argmin(cost))][0], min(nearest) < SAME_FACE
+    return int(np.argmin(cost)), min(nearest) < SAME_FACE
 
 
 def _seen(observation: Observation | None) -> bool:
     return observation is not None and observation.confidence > 0
-
-
-def _chain(known: list[_State | None], rest: Iterator[_State | None]) -> Iterator[_State | None]:
-    yield from known
-    yield from rest
 
 
 __all__ = ["PerformanceDriver"]

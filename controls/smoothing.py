@@ -1,8 +1,8 @@
 """Smoothing of motion: without delay for files, causal for live use.
 
-Files are smoothed symmetrically (`zero_phase`): tracking noise sinks below a real clip's own, and nothing lags. Lids are left
-as they are: a blink lasts three frames. `OneEuro` smooths what arrives live; on mouth weights it costs 30 to 70 ms
-and up to a third of the peaks of speech, so use it there only.
+Files are smoothed symmetrically (`zero_phase`): tracking noise sinks below a real clip's own, and nothing lags.
+Lids are left as they are: a blink lasts three frames. `OneEuro` smooths what arrives live; on mouth weights it
+costs 30 to 70 ms and up to a third of the peaks of speech, so use it there only.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ def _filtered(past: FaceMotion | None, now: FaceMotion, future: FaceMotion | Non
         before = np.concatenate([np.repeat((before if len(before) else middle)[:1], reach - len(before), 0), before])
         after = np.concatenate([after, np.repeat((after if len(after) else middle)[-1:], reach - len(after), 0)])
         whole = np.concatenate([before, middle, after])
-        return sum(tap * whole[k : k + len(middle)] for k, tap in enumerate(taps))
+        out = np.zeros_like(middle)
+        for k, tap in enumerate(taps):
+            out += np.float32(tap) * whole[k : k + len(middle)]
+        return out
 
     weights = run("weights")
     weights[:, LIDS] = now.weights[:, LIDS]

@@ -31,7 +31,7 @@ def seen(k: int, shapes: dict[str, float] | None = None, angles=(0.0, 0.0, 0.0),
     for name, value in (shapes or {}).items():
         weights[INDEX[name]] = value
     head = displace(shape, weights)
-    eyes = [np.repeat((head[c].mean(0) + [*r, 0])[None], 5, 0)
+    eyes = [np.repeat((head[c].mean(0) + np.array([*r, 0]))[None], 5, 0)
             for r, c in ((IRIS[1], EYE_RIGHT[[0, 8]]), (IRIS[0], EYE_LEFT[[0, 8]]))]  # fmt: skip
     pose = Pose(rotation_matrix(*np.radians(angles)), np.array([at[0], -at[1], 0.0]), scale, 0.0, SIZE)
     points = to_pixels(np.concatenate([head, *eyes]), pose)

@@ -50,7 +50,7 @@ def test_lids_are_left_alone_and_noise_sinks():
     motion = noisy()
     smooth = join(zero_phase([motion]))
     np.testing.assert_array_equal(smooth.weights[:, LIDS], motion.weights[:, LIDS])
-    jitter = lambda m: np.abs(np.diff(m.curve("jawOpen"), 2)).mean()  # noqa: E731
+    jitter = lambda m: np.abs(np.diff(m.curve("jawOpen"), 2)).mean()
     assert jitter(smooth) < 0.4 * jitter(motion)
 
 

@@ -95,7 +95,7 @@ def test_nothing_but_noise_is_no_face():
 def test_a_tiny_face_is_refused_with_its_size(astronaut):
     canvas = np.full((300, 300, 3), 128, np.uint8)
     canvas[80:190, 80:190] = np.array(Image.fromarray(astronaut).resize((110, 110), Image.Resampling.LANCZOS))
-    with pytest.raises(NoFaceError, match="pixels wide, 24 are needed|no face found"):
+    with pytest.raises(NoFaceError, match=r"pixels wide, 24 are needed|no face found"):
         FaceTracker().observe(canvas)
 
 
