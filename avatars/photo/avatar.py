@@ -45,7 +45,7 @@ class PhotoSettings:
 
     still: float = 0.05
     moving: float = 0.4
-    sharpen: float = 0.35
+    sharpen: float = 0.2
     turn_limit: float = 40.0
 
 

@@ -91,6 +91,7 @@ def surround(face: FaceGeometry, size: tuple[int, int], settings: SurroundSettin
     outside = np.where(inside, 0.0, distance)
     depth = face.points[near[:, 0], 2] * (1 - share) + face.points[near[:, 1], 2] * share
     depth = depth - 0.02 - settings.fall * np.minimum(distance, 1.0)
+    depth = depth - np.where(inside, np.minimum(distance / 0.1, 1.0) * 0.8, 0.0)  # a jaw that opens stays in front
     # below: how far along the head's own downward axis a point lies under the outline point nearest to it
     down = face.pose.rotation[:2, 1] * [-1.0, 1.0]
     down = down / max(np.linalg.norm(down), 1e-6)
