@@ -5,13 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from studio.errors import MediaError
 from studio.picture import must_be_file
+
+_HICCUP, _NONSENSE = 0.1, 600.0
+"""Seconds: shorter gaps between time stamps are rounding, longer ones are broken stamps."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +50,19 @@ class Audio:
                 if not container.streams.audio:
                     raise MediaError(f"{path}: there is no sound in it")
                 stream = container.streams.audio[0]
-                duration = None
+                end = None
                 if stream.duration is not None and stream.time_base is not None:
-                    duration = float(stream.duration * stream.time_base)
+                    end = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
                 elif container.duration:
-                    duration = container.duration / av.time_base
-                if duration is not None:
-                    duration = max(0.0, duration + _offset(container))
+                    end = ((container.start_time or 0) + container.duration) / av.time_base
+                begin = float((stream.start_time or 0) * (stream.time_base or 0))
+                duration = None if end is None else max(0.0, end - _first_picture(container, begin))
                 if duration == 0.0:
                     raise MediaError(f"{path}: the sound lasts 0 seconds")
                 return cls(path, stream.rate, stream.codec_context.channels or 1, duration)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise MediaError(f"{path}: not a sound or video file that can be read ({_reason(error)})") from error
+            what = "not a sound or video file that can be read, or cut short"
+            raise MediaError(f"{path}: {what} ({_reason(error)})") from error
 
     @classmethod
     def from_array(cls, samples: np.ndarray, rate: int) -> Audio:
@@ -100,26 +106,30 @@ class Audio:
             return
         import av
 
-        found, skip = 0, None
+        found, skip, heard = 0, 0, None
         try:
             with av.open(str(self.path)) as container:
                 stream = container.streams.audio[0]
                 resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
                 for frame in _audio_frames(container, stream):
-                    if skip is None:
-                        begin = float(frame.pts * frame.time_base) if frame.pts is not None else 0.0
-                        skip = -round((begin - _video_start(container)) * rate)
-                        if skip < 0:
-                            yield np.zeros((-skip, 1 if layout == "mono" else 2), np.float32)
-                            found, skip = found - skip, 0
+                    begin = (heard or 0.0) if frame.pts is None else float(frame.pts * frame.time_base)
+                    first = heard is None
+                    if heard is None:
+                        heard = _first_picture(container, begin)
+                        skip = max(0, round((heard - begin) * rate))
+                    gap = begin - heard
+                    if (0.0 if first else _HICCUP) < gap < _NONSENSE:  # silence holds the place of what is missing
+                        yield from _silence(round(gap * rate), layout, rate)
+                        found += round(gap * rate)
+                    heard = begin + frame.samples / frame.sample_rate
                     frame.pts = None
                     for out in resampler.resample(frame):
                         part, skip = _take(out, layout, skip)
                         found += len(part)
                         _check(part, str(self.path))
                         yield part
-                for out in resampler.resample(None) if skip is not None else []:
-                    part, skip = _take(out, layout, skip or 0)
+                for out in resampler.resample(None) if heard is not None else []:
+                    part, skip = _take(out, layout, skip)
                     found += len(part)
                     yield part
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -128,7 +138,13 @@ class Audio:
             raise MediaError(f"{self.path}: the sound lasts 0 seconds")
 
 
-def _audio_frames(container, stream) -> Iterator:  # noqa: ANN001
+def _silence(count: int, layout: str, rate: int) -> Iterator[np.ndarray]:
+    while count > 0:
+        yield np.zeros((min(count, rate), 1 if layout == "mono" else 2), np.float32)
+        count -= rate
+
+
+def _audio_frames(container: Any, stream: Any) -> Iterator[Any]:
     """Frames of the stream; a damaged packet in the middle is left out with a warning, not fatal."""
     import av
 
@@ -141,7 +157,7 @@ def _audio_frames(container, stream) -> Iterator:  # noqa: ANN001
             warnings.warn(f"a damaged piece of sound was left out ({error})", stacklevel=2)
 
 
-def _take(frame, layout: str, skip: int) -> tuple[np.ndarray, int]:  # noqa: ANN001
+def _take(frame: Any, layout: str, skip: int) -> tuple[np.ndarray, int]:
     part = frame.to_ndarray().reshape(-1, 1 if layout == "mono" else 2)
     dropped = min(skip, len(part))
     return part[dropped:], skip - dropped
@@ -152,25 +168,19 @@ def _check(samples: np.ndarray, name: str) -> None:
         raise MediaError(f"{name}: holds samples that are not numbers (NaN or infinite). Export the sound again.")
 
 
-def _video_start(container) -> float:  # noqa: ANN001
-    """Seconds of the first picture, 0 where there is no video. Cover pictures don't count."""
+def _first_picture(container: Any, otherwise: float) -> float:
+    """Time stamp of the first picture in seconds; `otherwise` where there is no video. Covers don't count."""
     for stream in container.streams.video:
         if not is_cover(stream) and stream.start_time is not None:
             return float(stream.start_time * stream.time_base)
-    return 0.0
+    return otherwise
 
 
-def is_cover(stream) -> bool:  # noqa: ANN001
+def is_cover(stream: Any) -> bool:
     """Whether a video stream is just the cover picture of a sound file."""
     import av
 
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-def _offset(container) -> float:  # noqa: ANN001
-    stream = container.streams.audio[0]
-    begin = float(stream.start_time * stream.time_base) if stream.start_time is not None else 0.0
-    return begin - _video_start(container)
 
 
 def _reason(error: Exception) -> str:
@@ -198,6 +208,6 @@ def _resampled_array(samples: np.ndarray, have: int, rate: int, layout: str) -> 
         yield out.to_ndarray().reshape(-1, wide.shape[1])
 
 
-def frames_for(seconds: float, fps) -> int:  # noqa: ANN001
+def frames_for(seconds: float | Fraction, fps: Fraction | int) -> int:
     """Video frames that cover a sound: its end falls within the last one."""
-    return ceil(round(seconds * float(fps), 6))
+    return ceil(round(float(seconds * fps), 6))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from studio.errors import MediaError, UsageError
 from studio.picture import must_be_file
 
 Item = TypeVar("Item")
+
+_BT709, _UNSPECIFIED = 1, 2
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,14 @@ def parse_fps(text: str | float | Fraction) -> Fraction:
         fps = Fraction(str(text))
     except (ValueError, ZeroDivisionError) as error:
         raise UsageError(f"fps {text!r} is not a number such as 25, 29.97 or 30000/1001") from error
-    for broadcast in (Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(120000, 1001)):
-        if abs(fps - broadcast) < Fraction(5, 1000):
-            fps = broadcast
     if not 1 <= fps <= 240:
         raise UsageError(f"fps {text} is out of range: 1 to 240")
-    return fps
+    return _broadcast(fps, Fraction(5, 1000)).limit_denominator(10**6)  # containers hold both parts in 32 bits
+
+
+def _broadcast(fps: Fraction, reach: Fraction) -> Fraction:
+    """24000/1001, 30000/1001, 60000/1001 or 120000/1001 where `fps` is within `reach` of it."""
+    return next((r for r in (Fraction(1000 * n, 1001) for n in (24, 30, 60, 120)) if abs(fps - r) < reach), fps)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Clip:
                 if not streams:
                     raise MediaError(f"{path}: there is no video in it")
                 stream = streams[0]
-                fps = stream.average_rate or stream.guessed_rate or Fraction(25)
+                fps = _broadcast(Fraction(stream.average_rate or stream.guessed_rate or 25), Fraction(1, 2000))
                 duration = None
                 if stream.duration is not None and stream.time_base is not None:
                     duration = float(stream.duration * stream.time_base)
@@ -82,15 +86,18 @@ class Clip:
                 first = next(_decoded(container, stream), None)
                 if first is None:
                     raise MediaError(f"{path}: the video has no frames")
-                height, width = _upright(first).shape[:2]
-                return cls(path, (width, height), Fraction(fps), duration, bool(container.streams.audio))
+                height, width = _upright(first, stream.sample_aspect_ratio).shape[:2]
+                return cls(path, (width, height), fps, duration, bool(container.streams.audio))
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise MediaError(f"{path}: not a video that can be read ({reason})") from error
+            raise MediaError(f"{path}: not a video that can be read, or cut short ({reason})") from error
 
-    def frames(self) -> Iterator[Frame]:
-        """Every frame with its own time; a variable rate is left as it is."""
-        return ahead(self._frames, room=6)
+    def frames(self, start: Fraction | float | None = None, stop: Fraction | float | None = None) -> Iterator[Frame]:
+        """Every frame with its own time; a variable rate is left as it is.
+
+        start, stop: seconds; frames with start <= time < stop. Their times and indices stay the clip's.
+        """
+        return ahead(lambda: (frame for frame, _ in _within(self._frames(), start, stop)), room=6)
 
     def frames_at(self, fps: Fraction | int) -> Iterator[Frame]:
         """Frames at a constant rate: frame k is the picture shown at the middle of [k / fps, (k + 1) / fps).
@@ -101,45 +108,45 @@ class Clip:
         return ahead(lambda: self._resampled(fps), room=6)
 
     def _resampled(self, fps: Fraction) -> Iterator[Frame]:
-        index, held = 0, None
-        step = 1 / self.fps
-        end = Fraction(0)
-        for frame in self._frames():
+        index, held, end = 0, None, Fraction(0)
+        for frame, seconds in self._frames():
             while held is not None and (index + Fraction(1, 2)) / fps < frame.time:
                 yield Frame(held, Fraction(index) / fps, index)
                 index += 1
-            held, end = frame.image, frame.time + step
+            held, end = frame.image, frame.time + seconds
         while held is not None and (index + Fraction(1, 2)) / fps < end:
             yield Frame(held, Fraction(index) / fps, index)
             index += 1
 
-    def _frames(self) -> Iterator[Frame]:
+    def _frames(self) -> Iterator[tuple[Frame, Fraction]]:
+        """Frames and how long each is to be shown, in seconds."""
         import av
 
         try:
             with av.open(str(self.path)) as container:
                 stream = next(s for s in container.streams.video if not is_cover(s))
                 stream.thread_type = "AUTO"
-                start, before, index = None, Fraction(-1), 0
+                start, before, index, usual = None, Fraction(-1), 0, 1 / self.fps
                 for decoded in _decoded(container, stream):
                     time = None if decoded.pts is None else Fraction(decoded.pts) * stream.time_base
                     if start is None:
                         start = time or Fraction(0)
                     time = Fraction(index) / self.fps if time is None else time - start
                     if time <= before:  # broken time stamps: go on at the clip's rate
-                        time = before + 1 / self.fps
-                    image = _upright(decoded)
+                        time = before + usual
+                    image = _upright(decoded, stream.sample_aspect_ratio)
                     if (image.shape[1], image.shape[0]) != self.size:
                         import cv2
 
                         image = cv2.resize(image, self.size, interpolation=cv2.INTER_AREA)
-                    yield Frame(image, time, index)
+                    seconds = Fraction(decoded.duration or 0) * stream.time_base
+                    yield Frame(image, time, index), seconds if 0 < seconds < 4 * usual else usual
                     before, index = time, index + 1
         except (av.FFmpegError, OSError) as error:
             raise MediaError(f"{self.path}: the video can't be decoded ({error})") from error
 
 
-def _decoded(container, stream) -> Iterator:  # noqa: ANN001
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
     """Frames; a damaged packet is left out, as players do."""
     import av
 
@@ -150,9 +157,30 @@ def _decoded(container, stream) -> Iterator:  # noqa: ANN001
             continue
 
 
-def _upright(frame) -> np.ndarray:  # noqa: ANN001
-    """(H, W, 3) RGB with the container's rotation applied (counter-clockwise quarter turns)."""
-    image = frame.to_ndarray(format="rgb24")
+def _within(
+    frames: Iterator[tuple[Frame, Fraction]], start: Fraction | float | None, stop: Fraction | float | None
+) -> Iterator[tuple[Frame, Fraction]]:
+    for frame, seconds in frames:
+        if stop is not None and frame.time >= stop:
+            return
+        if start is None or frame.time >= start:
+            yield frame, seconds
+
+
+def _upright(frame: Any, pixel: Fraction | None) -> np.ndarray:
+    """(H, W, 3) RGB with square pixels, upright: the container's rotation is counter-clockwise quarter turns.
+
+    pixel: width to height of the file's own pixels, where it tells.
+
+    Where the file does not say how its colours were made, large pictures are taken for BT.709 and small ones for
+    BT.601, as players do.
+    """
+    if frame.colorspace == _UNSPECIFIED and frame.height >= 720 and frame.format.name.startswith("yuv"):
+        frame.colorspace = _BT709
+    width = frame.width
+    if pixel and pixel != 1 and Fraction(1, 4) <= pixel <= 4:
+        width = max(2, round(width * pixel))
+    image = frame.reformat(width=width, format="rgb24").to_ndarray()
     turns = round(float(getattr(frame, "rotation", 0) or 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 

@@ -71,6 +71,4 @@ def require(module: str, *, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0]:
             raise  # it is there, but broken: show why
-        raise MissingExtraError(
-            f"{module} is not installed. Run: pip install 'face-studio[{extra}]'"
-        ) from error
+        raise MissingExtraError(f"{module} is not installed. Run: pip install 'face-studio[{extra}]'") from error

@@ -3,7 +3,8 @@
 from studio.audio import Audio, frames_for
 from studio.clip import Clip, Frame, parse_fps
 from studio.picture import Picture, check_output, read_image, write_image
-from studio.writer import Encoding, VideoWriter
+from studio.sinks import Encoding
+from studio.writer import VideoWriter
 
 __all__ = ["Audio", "Clip", "Encoding", "Frame", "Picture", "VideoWriter", "check_output", "frames_for", "parse_fps",
            "read_image", "write_image"]  # fmt: skip

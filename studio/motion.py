@@ -86,7 +86,7 @@ class FaceMotion:
             raise UsageError(f"fps must be above 0, got {fps}")
         head = np.zeros((frames, 6)) if self.head is None else self.head
         confidence = np.ones(frames) if self.confidence is None else self.confidence
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        put = lambda name, value: object.__setattr__(self, name, value)
         put("weights", weights)
         put("fps", fps)
         put("head", np.ascontiguousarray(head, np.float32))
@@ -103,7 +103,9 @@ class FaceMotion:
         return len(self.weights)
 
     @classmethod
-    def still(cls, frames: int, fps: Fraction | int, shapes: Mapping[str, float] | None = None, start: int = 0) -> FaceMotion:
+    def still(
+        cls, frames: int, fps: Fraction | int, shapes: Mapping[str, float] | None = None, start: int = 0
+    ) -> FaceMotion:
         """`frames` equal frames with the named weights."""
         weights = np.zeros((frames, len(ARKIT)), np.float32)
         for name, value in (shapes or {}).items():
@@ -139,9 +141,15 @@ class FaceMotion:
     @property
     def gaze(self) -> np.ndarray:
         """(T, 2, 2) radians: left eye, right eye; yaw (> 0 to the picture's right), pitch (> 0 down)."""
-        get = lambda name: self.weights[:, INDEX[name]] * LOOK_LIMIT[name[7:].removesuffix("Left").removesuffix("Right")]  # noqa: E731
-        left = np.stack([get("eyeLookOutLeft") - get("eyeLookInLeft"), get("eyeLookDownLeft") - get("eyeLookUpLeft")], 1)
-        right = np.stack([get("eyeLookInRight") - get("eyeLookOutRight"), get("eyeLookDownRight") - get("eyeLookUpRight")], 1)
+        get = lambda name: (
+            self.weights[:, INDEX[name]] * LOOK_LIMIT[name[7:].removesuffix("Left").removesuffix("Right")]
+        )
+        left = np.stack(
+            [get("eyeLookOutLeft") - get("eyeLookInLeft"), get("eyeLookDownLeft") - get("eyeLookUpLeft")], 1
+        )
+        right = np.stack(
+            [get("eyeLookInRight") - get("eyeLookOutRight"), get("eyeLookDownRight") - get("eyeLookUpRight")], 1
+        )
         return np.stack([left, right], 1)
 
     def with_gaze(self, angles: np.ndarray) -> FaceMotion:
@@ -208,7 +216,7 @@ class FaceMotion:
         _same_rate(self, other)
         if len(self) != len(other):
             raise UsageError(f"motions of {len(self)} and {len(other)} frames can't be blended")
-        mix = lambda a, b: a * (1 - share) + b * share  # noqa: E731
+        mix = lambda a, b: a * (1 - share) + b * share
         return replace(self, weights=mix(self.weights, other.weights), head=mix(self.head, other.head), residual=None)
 
     def smooth(self, seconds: float) -> FaceMotion:
@@ -222,7 +230,7 @@ class FaceMotion:
 
         def run(values: np.ndarray) -> np.ndarray:
             padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
-            return sum(w * padded[k : k + len(values)] for k, w in enumerate(window))
+            return np.sum([w * padded[k : k + len(values)] for k, w in enumerate(window)], 0)
 
         return replace(self, weights=run(self.weights), head=run(self.head))
 
@@ -233,7 +241,9 @@ class FaceMotion:
     def mirrored(self) -> FaceMotion:
         """Left and right exchanged, as in a mirror."""
         weights = self.weights[:, [INDEX[mirror(name)] for name in ARKIT]]
-        return replace(self, weights=weights, head=self.head * np.float32([-1, 1, -1, -1, 1, 1]), residual=None)
+        return replace(
+            self, weights=weights, head=self.head * np.array([-1, 1, -1, -1, 1, 1], np.float32), residual=None
+        )
 
     def save(self, path: str | Path) -> None:
         """Writes .npz, .csv (Live Link Face) or .json; see `studio.motion_io`."""
@@ -280,6 +290,6 @@ def join(motion: FaceMotion | Iterable[FaceMotion]) -> FaceMotion:
         raise UsageError("a stream without blocks is no motion")
     for part in parts[1:]:
         _same_rate(parts[0], part)
-    stack = lambda name: np.concatenate([getattr(p, name) for p in parts])  # noqa: E731
+    stack = lambda name: np.concatenate([getattr(p, name) for p in parts])
     residual = stack("residual") if all(p.residual is not None for p in parts) else None
     return FaceMotion(stack("weights"), parts[0].fps, stack("head"), stack("confidence"), parts[0].start, residual)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -43,12 +44,13 @@ def save_motion(path: str | Path, motion: FaceMotion | Iterable[FaceMotion]) -> 
             _write_json(beside, blocks(motion))
         else:
             whole = join(blocks(motion))
-            with beside.open("wb") as file:
-                np.savez_compressed(
-                    file, weights=whole.weights, head=whole.head, confidence=whole.confidence,
-                    fps=np.array([whole.fps.numerator, whole.fps.denominator]), start=np.array(whole.start),
-                    names=np.array(ARKIT),
-                )  # fmt: skip
+            arrays = {"weights": whole.weights, "head": whole.head, "confidence": whole.confidence}
+            arrays["fps"] = np.array([whole.fps.numerator, whole.fps.denominator])
+            arrays |= {"start": np.array(whole.start), "names": np.array(ARKIT)}
+            with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:  # np.savez mishandles a full disk
+                for name, values in arrays.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                        np.lib.format.write_array(file, values, allow_pickle=False)
 
 
 def load_motion(path: str | Path) -> FaceMotion:
@@ -137,7 +139,11 @@ def _rate_of(codes: list[str]) -> tuple[Fraction, int]:
     whole_seconds = max(1, span)
     inside = sum(1 for s in seconds if seconds[0] < s < seconds[-1])
     if span >= 2:
-        measured = (measured + inside / (whole_seconds - 1)) / 2 if abs(inside / (whole_seconds - 1) - measured) > 0.5 else measured
+        measured = (
+            (measured + inside / (whole_seconds - 1)) / 2
+            if abs(inside / (whole_seconds - 1) - measured) > 0.5
+            else measured
+        )
     fps = min(known, key=lambda rate: abs(float(rate) - measured))
     if abs(float(fps) - measured) > 0.4:
         fps = Fraction(measured).limit_denominator(1001)
@@ -146,7 +152,7 @@ def _rate_of(codes: list[str]) -> tuple[Fraction, int]:
 
 
 def _write_json(path: Path, parts: Iterator[FaceMotion]) -> None:
-    number = lambda values: "[" + ", ".join(f"{float(v):.6g}" for v in values) + "]"  # noqa: E731
+    number = lambda values: "[" + ", ".join(f"{float(v):.6g}" for v in values) + "]"
     with path.open("w", encoding="utf-8") as file:
         first = None
         for part in parts:

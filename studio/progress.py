@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 Item = TypeVar("Item")
 
@@ -26,7 +27,9 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-def track(items: Iterable[Item], stage: str, total: int | None = None, progress: Report | None = None) -> Iterator[Item]:
+def track(
+    items: Iterable[Item], stage: str, total: int | None = None, progress: Report | None = None
+) -> Iterator[Item]:
     """The same items; `progress` hears of the start, then at most ten times a second, and of the end.
 
     An exception that `progress` raises stops the work: raise `studio.errors.Cancelled`.
@@ -37,15 +40,20 @@ def track(items: Iterable[Item], stage: str, total: int | None = None, progress:
     began = told = time.monotonic()
     progress(Progress(stage, 0, total, 0.0))
     done = 0
-    for item in items:
-        yield item
-        done += 1
-        now = time.monotonic()
-        if now - told >= 0.1:
-            told, seconds = now, now - began
-            eta = seconds / done * (total - done) if total else None
-            progress(Progress(stage, done, total, seconds, eta if eta is None else max(0.0, eta)))
-    progress(Progress(stage, done, done, time.monotonic() - began, 0.0))
+    try:
+        for item in items:
+            yield item
+            done += 1
+            now = time.monotonic()
+            if now - told >= 0.1:
+                told, seconds = now, now - began
+                eta = seconds / done * (total - done) if total else None
+                progress(Progress(stage, done, total, seconds, eta if eta is None else max(0.0, eta)))
+        progress(Progress(stage, done, done, time.monotonic() - began, 0.0))
+    finally:
+        close = getattr(progress, "close", None)
+        if close is not None:
+            close()
 
 
 class JsonProgress:
@@ -60,10 +68,10 @@ class JsonProgress:
 
 
 class TerminalProgress:
-    """A bar with the time left, on stderr."""
+    """A bar with the time left, on stderr. `close` takes it away and gives the cursor back."""
 
     def __init__(self) -> None:
-        self._bar = None
+        self._bar: Any = None
 
     def __call__(self, event: Progress) -> None:
         if self._bar is None:
@@ -75,7 +83,14 @@ class TerminalProgress:
             self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task(event.stage, total=event.total)
             self._bar.start()
+            atexit.register(self.close)  # whatever ends the work
         self._bar.update(self._task, completed=event.done, total=event.total, description=event.stage)
         if event.total is not None and event.done >= event.total:
+            self.close()
+
+    def close(self) -> None:
+        """Takes the bar away; the next event would bring a new one."""
+        if self._bar is not None:
             self._bar.stop()
             self._bar = None
+            atexit.unregister(self.close)

@@ -35,7 +35,7 @@ def report() -> dict:
     extras = {}
     for name, (packages, purpose) in EXTRAS.items():
         missing = [p for p in packages if installed(p) is None]
-        state = "installed" if not missing else f"missing {', '.join(missing)}: pip install \"face-studio[{name}]\""
+        state = "installed" if not missing else f'missing {", ".join(missing)}: pip install "face-studio[{name}]"'
         extras[name] = f"{purpose}: {state}"
     return {
         "face-studio": __version__,
@@ -70,7 +70,10 @@ def _codecs() -> dict[str, str]:
         return {}
     import av
 
-    return {name: f"{use}: {'yes' if name in av.codecs_available else 'missing in this PyAV'}" for name, use in _CODECS.items()}
+    return {
+        name: f"{use}: {'yes' if name in av.codecs_available else 'missing in this PyAV'}"
+        for name, use in _CODECS.items()
+    }
 
 
 def _libraries() -> dict[str, str]:

@@ -44,7 +44,7 @@ def tone(seconds: float, rate: int = 16000, hertz: float = 440) -> np.ndarray:
 def test_every_kind_of_picture_reads(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("a.tif" if mode in ("CMYK", "I;16") else "a.png")
     if mode == "I;16":
-        Image.fromarray((picture()[..., 0].astype(np.uint16) * 257)).save(path)
+        Image.fromarray(picture()[..., 0].astype(np.uint16) * 257).save(path)
     else:
         Image.fromarray(picture()).convert(mode).save(path)
     read = read_image(path)
@@ -79,7 +79,12 @@ def test_bad_pictures_say_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes(good.read_bytes()[:2000])
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty.png").touch()
-    for name, what in (("cut.jpg", "cut short"), ("text.png", "not a picture"), ("empty.png", "empty"), ("no.png", "no such file")):
+    for name, what in (
+        ("cut.jpg", "cut short"),
+        ("text.png", "not a picture"),
+        ("empty.png", "empty"),
+        ("no.png", "no such file"),
+    ):
         with pytest.raises(MediaError, match=what):
             read_image(tmp_path / name)
     with pytest.raises(MediaError, match="folder"):
@@ -134,7 +139,7 @@ def test_bad_sound_says_so(tmp_path: Path) -> None:
     with pytest.raises(MediaError):
         Audio.open(tmp_path / "none.wav").samples()
     (tmp_path / "text.wav").write_text("la la la")
-    with pytest.raises(MediaError, match="text.wav"):
+    with pytest.raises(MediaError, match=r"text\.wav"):
         Audio.open(tmp_path / "text.wav")
     with pytest.raises(MediaError, match="0 seconds"):
         Audio.from_array(np.zeros(0), 16000)
@@ -143,8 +148,17 @@ def test_bad_sound_says_so(tmp_path: Path) -> None:
 # ---- video ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text,fps", [("29.97", Fraction(30000, 1001)), ("23.976", Fraction(24000, 1001)), ("25", 25),
-                                      ("30000/1001", Fraction(30000, 1001)), ("59.94", Fraction(60000, 1001)), ("12.5", Fraction(25, 2))])  # fmt: skip
+@pytest.mark.parametrize(
+    "text,fps",
+    [
+        ("29.97", Fraction(30000, 1001)),
+        ("23.976", Fraction(24000, 1001)),
+        ("25", Fraction(25)),
+        ("30000/1001", Fraction(30000, 1001)),
+        ("59.94", Fraction(60000, 1001)),
+        ("12.5", Fraction(25, 2)),
+    ],
+)
 def test_rates_are_exact(text: str, fps: Fraction) -> None:
     assert parse_fps(text) == fps
 
@@ -180,7 +194,9 @@ def test_sound_keeps_its_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".gif"])
 def test_containers(tmp_path: Path, suffix: str) -> None:
-    write_video(tmp_path / f"a{suffix}", 10, Fraction(25), None if suffix == ".gif" else Audio.from_array(tone(0.4), 16000))
+    write_video(
+        tmp_path / f"a{suffix}", 10, Fraction(25), None if suffix == ".gif" else Audio.from_array(tone(0.4), 16000)
+    )
     clip = Clip.open(tmp_path / f"a{suffix}")
     assert len(list(clip.frames())) == 10
     assert [p.name for p in tmp_path.iterdir()] == [f"a{suffix}"]
@@ -194,7 +210,11 @@ def test_mp4_plays_in_browsers(tmp_path: Path) -> None:
     assert data.index(b"moov") < data.index(b"mdat")
     with av.open(str(tmp_path / "a.mp4")) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
-        assert (video.codec_context.name, video.codec_context.pix_fmt, audio.codec_context.name) == ("h264", "yuv420p", "aac")
+        assert (video.codec_context.name, video.codec_context.pix_fmt, audio.codec_context.name) == (
+            "h264",
+            "yuv420p",
+            "aac",
+        )
         assert audio.rate == 44100
 
 

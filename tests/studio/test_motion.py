@@ -75,7 +75,9 @@ def test_live_link_layout(tmp_path) -> None:
 
 def test_tolerant_reader(tmp_path) -> None:
     """Columns in another order and case, degrees, missing shapes."""
-    lines = ["timecode,jawopen,HEADYAW,Junk"] + [f"10:20:{30 + k // 30:02d}:{k % 30:02d}.000,0.25,20.0,x" for k in range(90)]
+    lines = ["timecode,jawopen,HEADYAW,Junk"] + [
+        f"10:20:{30 + k // 30:02d}:{k % 30:02d}.000,0.25,20.0,x" for k in range(90)
+    ]
     (tmp_path / "take.csv").write_text("\n".join(lines))
     motion = load_motion(tmp_path / "take.csv")
     assert motion.fps == 30 and len(motion) == 90
@@ -83,7 +85,9 @@ def test_tolerant_reader(tmp_path) -> None:
     assert np.allclose(motion.head[:, 0], np.radians(20))
 
 
-@pytest.mark.parametrize("name,text", [("a.csv", "one\n"), ("a.csv", "a,b\n1,2\n"), ("a.json", "{"), ("a.npz", "no"), ("a.txt", "x")])
+@pytest.mark.parametrize(
+    "name,text", [("a.csv", "one\n"), ("a.csv", "a,b\n1,2\n"), ("a.json", "{"), ("a.npz", "no"), ("a.txt", "x")]
+)
 def test_bad_files_say_so(tmp_path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(MediaError, match=name):
@@ -151,7 +155,14 @@ def test_shapes_are_checked() -> None:
         FaceMotion(np.zeros((3, 52)), Fraction(0))
 
 
-@pytest.mark.parametrize("frame,fps,code", [(0, 60, "00:00:00:00.000"), (61, 60, "00:00:01:01.000"),
-                                            (30, Fraction(30000, 1001), "00:00:01:00.030"), (90000, 25, "01:00:00:00.000")])  # fmt: skip
+@pytest.mark.parametrize(
+    "frame,fps,code",
+    [
+        (0, 60, "00:00:00:00.000"),
+        (61, 60, "00:00:01:01.000"),
+        (30, Fraction(30000, 1001), "00:00:01:00.030"),
+        (90000, 25, "01:00:00:00.000"),
+    ],
+)
 def test_timecodes(frame: int, fps: Fraction, code: str) -> None:
     assert timecode(frame, Fraction(fps)) == code
