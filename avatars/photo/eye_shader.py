@@ -98,7 +98,7 @@ def shade(canvas, box, to_local, to_plate, ball, iris, skin, tint, lash, lut, pl
                 t = depth / (0.018 + 0.5 * soft) if depth < 0 else depth / (_lut(lut, 6, u) + 0.5 * soft)
                 dark = min(dark, 1.0 - line * np.exp(-t * t))
             if closed > 0:
-                begun = _step((closed - 0.02) / 0.25)
+                begun = _step((closed - 0.04) / 0.3)
                 under = 0.055 * _step((closed - 0.6) / 0.35)  # shut lids hide the wet edge of the lower one
                 if depth < under + soft:  # lid skin above the edge
                     v = min((y - top) / max(upper - top, 1e-3), 1.0)

@@ -237,7 +237,7 @@ def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, eye: _Eye, tu
     crossed = np.maximum(upper - lower, 0) / 2
     upper, lower = upper - crossed, lower + crossed
     opening = eye.edges[1] - eye.edges[0]
-    closed = np.clip((upper - eye.edges[0]) / np.maximum(opening, 0.4 * max(float(opening.max()), 0.02)), 0, 1)
+    closed = np.clip((upper - eye.edges[0]) / np.maximum(opening, 0.6 * max(float(opening.max()), 0.02)), 0, 1)
     padded = np.empty(count + 2 * _WIDE)
     padded[:_WIDE], padded[_WIDE:-_WIDE], padded[-_WIDE:] = closed[0], closed, closed[-1]
     closed = np.convolve(padded, eye.window, "valid") * eye.aside
@@ -245,7 +245,7 @@ def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, eye: _Eye, tu
     upper = upper + (lower - upper) * _ramp(overall, 0.88, 0.97)
     above, brow = (mesh[i, :2] @ to_local[:, :2].T + to_local[:, 2] for i in (rim.above, rim.brow))
     fold, roof = edge_table(above, count), np.interp(eye.x, brow[:, 0], brow[:, 1]) + 0.06
-    top = np.minimum(np.maximum(fold - 0.15, np.minimum(roof, fold)), np.minimum(upper, eye.edges[0]) - 0.05)
+    top = np.minimum(np.maximum(fold - lids.rise, np.minimum(roof, fold)), np.minimum(upper, eye.edges[0]) - 0.05)
     lut = np.empty((7, count), np.float32)
     rows = upper, lower, eye.redo, top, closed, lids.line * _ramp(overall, 0.06, 0.9), lids.thick
     for i, row in enumerate(rows):

@@ -14,19 +14,22 @@ X_FIRST, X_LAST = -0.72, 0.72
 LASH_UP, LASH_IN = 0.10, 0.06
 """Reach of the lashes' darkening above the upper lid's edge and onto the eyeball, eye widths."""
 LASH_ROWS = 33
+RISE_ABOVE = 0.15
+"""How far above the fold long lashes are cleared away, eye widths."""
 
 
 @dataclass(frozen=True)
 class Lids:
     """skin (h, w, 3): the patch as if it were all skin; tint (3, m): the lid's colour against it; lash (rows, m):
     darkening, middle row at the lid's edge, first row LASH_IN below it, last LASH_UP above; line, thick (m,):
-    strength and reach of the line where closed lids meet."""
+    strength and reach of the line where closed lids meet; rise (m,): how far above the fold skin may be redone."""
 
     skin: np.ndarray
     tint: np.ndarray
     lash: np.ndarray
     line: np.ndarray
     thick: np.ndarray
+    rise: np.ndarray
 
 
 def edge_table(points: np.ndarray, columns: int) -> np.ndarray:
@@ -139,7 +142,13 @@ def analyse_lids(patch: Patch, local: np.ndarray, rim: Rim, upper: np.ndarray, l
     side = smoothstep(0.52 - np.abs(x), 0.0, 0.25)
     line = np.clip(1.15 * line + 0.15, 0.35, 0.9) * np.sqrt(side)
     tint = lid_tint(patch, skin, x, fold, upper, lower)
-    parts = skin, tint, lash, line, thick * (0.4 + 0.6 * side)
+    # room for long lashes above the fold, but not where a brow or the frame of glasses lies
+    ys = fold[None] - np.linspace(0.03, RISE_ABOVE, 6)[:, None]
+    xs = np.broadcast_to(x[None], ys.shape)
+    shade = luminance(_sample(patch, patch.colour, xs, ys)) / np.maximum(luminance(_sample(patch, skin, xs, ys)), 1)
+    rise = RISE_ABOVE * (1 - smoothstep((shade < 0.45).mean(0), 0.2, 0.5))
+    rise = cv2.GaussianBlur(rise[None], (0, 0), 0.05 * columns, borderType=cv2.BORDER_REPLICATE)[0]
+    parts = skin, tint, lash, line, thick * (0.4 + 0.6 * side), rise
     return Lids(*(np.ascontiguousarray(part, np.float32) for part in parts))
 
 
