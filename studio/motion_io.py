@@ -1,9 +1,10 @@
 """`FaceMotion` in files: .npz (exact), .csv (Live Link Face), .json. Streams are written with bounded memory.
 
-Live Link Face: one row a frame; 52 shapes in PascalCase and 9 rotations in radians. Its head angles follow
-ARKit's camera: HeadYaw > 0 turns to the subject's left, HeadPitch > 0 looks up, HeadRoll > 0 tilts to the
-subject's right shoulder; so yaw is ours, pitch is minus ours, and roll is ours. Translation has no column and
-is lost; so is the residual. Eye angles come from the eyeLook weights and are ignored when read.
+Live Link Face: one row a frame; 52 shapes in PascalCase and 9 rotations in radians. The app does not publish
+the signs of its angles, and importers differ. Here, in both directions: HeadYaw > 0 turns to the subject's left,
+HeadPitch > 0 looks up, HeadRoll > 0 tilts to the subject's left shoulder; so yaw and roll are ours and pitch is
+minus ours. Translation has no column and is lost; so is the residual. Eye angles (same signs) follow from the
+eyeLook weights and are ignored when read.
 """
 
 from __future__ import annotations
