@@ -7,10 +7,11 @@ chin, shifts reach down to the shoulders, and nothing moves at the picture's bor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from avatars.facemesh import OVAL
 from avatars.photo.geometry import FACE_TRIANGLES, FaceGeometry
 
 
@@ -72,26 +73,86 @@ def _hull_distance(points: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def surround(face: FaceGeometry, size: tuple[int, int], settings: SurroundSettings, head: bool) -> Surround:
-    """The sheet of one photo of size (width, height); without `head` only as far as expressions reach."""
-    from avatars.photo.raster import nearest_edges
+    """The surroundings of one photo of size (width, height); without `head` only as far as expressions reach.
 
+    Rings start on the face's own outline and go outward: skin and hair hang together however the head turns. Behind
+    them a sheet of cells fills what hollows of the outline leave open.
+    """
     scale = face.pose.scale
     reach = settings.around + settings.fade if head else settings.chin_spread
+    rings = _rings(face, size, settings, reach)
+    if not head:
+        return rings
     low, high = face.source.min(0) - reach * scale, face.source.max(0) + reach * scale
-    if head:
-        high[1] = max(high[1], face.source[:, 1].max() + settings.body * scale)
+    high[1] = max(high[1], face.source[:, 1].max() + settings.body * scale)
     low, high = np.maximum(low, -1.0), np.minimum(high, np.array(size, float))
     counts = np.maximum(np.ceil((high - low) / (settings.cell * scale)).astype(int), 2)
     x, y = (np.linspace(low[k], high[k], counts[k] + 1) for k in (0, 1))
     source = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
     edges = visible_outline(face.source)
+    sheet = _following(face, source, edges, size, settings)
+    columns, rows = counts[0] + 1, counts[1]
+    first = (np.arange(rows)[:, None] * columns + np.arange(columns - 1)).ravel()
+    triangles = np.concatenate([np.stack([first, first + 1, first + columns], 1),
+                                np.stack([first + 1, first + columns + 1, first + columns], 1)])  # fmt: skip
+    sheet = replace(sheet, points=sheet.points - [0, 0, 0.8], triangles=triangles.astype(np.int32))
+    sheet = replace(sheet, points=face.unproject(source, sheet.points[:, 2]))
+    join = lambda name: np.concatenate([getattr(rings, name), getattr(sheet, name)])  # noqa: E731
+    names = ("points", "source", "near", "share", "spread", "turn", "shift", "pin")
+    return Surround(*(join(n) for n in names), np.concatenate([rings.triangles, sheet.triangles + len(rings.source)]))
+
+
+def _rings(face: FaceGeometry, size: tuple[int, int], settings: SurroundSettings, reach: float) -> Surround:
+    """Rings of points round the outline, the first on it."""
+    import cv2
+
+    scale = face.pose.scale
+    hull = cv2.convexHull(face.source.astype(np.float32), returnPoints=False)[:, 0]
+    apart = _hull_distance(face.source, face.source[OVAL]) / scale
+    loop = np.union1d(hull, OVAL[apart < 0.05])
+    centre = face.source[loop].mean(0)
+    angle = np.arctan2(*(face.source[loop] - centre).T[::-1])
+    loop = loop[np.argsort(angle)]
+    near = np.stack([loop, np.roll(loop, -1)], 1).repeat(2, 0)  # every outline point, and the middle of every edge
+    share = np.tile([0.0, 0.5], len(loop))
+    edge = face.source[near[:, 0]] * (1 - share[:, None]) + face.source[near[:, 1]] * share[:, None]
+    outward = edge - centre
+    outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-6)
+    steps = np.concatenate([[0.0], np.geomspace(0.05, max(reach, settings.body) + 0.3, 16)])
+    source = (edge + outward * (steps[:, None, None] * scale)).reshape(-1, 2)
+    rings, around = len(steps), len(near)
+    near, share = np.tile(near, (rings, 1)), np.tile(share, rings)
+    found = _following(face, source, visible_outline(face.source), size, settings)
+    distance = np.repeat(steps, around)
+    depth = face.points[near[:, 0], 2] * (1 - share) + face.points[near[:, 1], 2] * share
+    depth = depth - settings.fall * np.minimum(distance, 1.0)
+    on_edge = distance == 0
+    ids = np.arange(rings * around).reshape(rings, around)
+    a, b = ids[:-1], np.roll(ids[:-1], -1, 1)
+    c, d = ids[1:], np.roll(ids[1:], -1, 1)
+    triangles = np.concatenate([np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)])
+    p, q, r = (source[triangles[:, k]] for k in range(3))
+    area = (q[:, 0] - p[:, 0]) * (r[:, 1] - p[:, 1]) - (q[:, 1] - p[:, 1]) * (r[:, 0] - p[:, 0])
+    triangles[area < 0] = triangles[area < 0][:, ::-1]
+    take = lambda x: np.where(on_edge, 1.0, x)  # noqa: E731
+    return replace(
+        found, points=face.unproject(source, depth), near=near, share=share, spread=take(found.spread),
+        turn=take(found.turn), shift=take(found.shift), pin=np.where(on_edge, border_weight(source, size, settings.border * scale), found.pin),
+        triangles=triangles.astype(np.int32),
+    )  # fmt: skip
+
+
+def _following(face: FaceGeometry, source: np.ndarray, edges: np.ndarray, size: tuple[int, int],
+               settings: SurroundSettings) -> Surround:  # fmt: skip
+    """How places (N, 2) of the photo follow the face; without triangles."""
+    from avatars.photo.raster import nearest_edges
+
+    scale = face.pose.scale
     near, share, distance = nearest_edges(source, face.source, edges)
     distance /= scale
-    inside = _inside(face.source, source)
-    outside = np.where(inside, 0.0, distance)
+    outside = np.where(_inside(face.source, source), 0.0, distance)
     depth = face.points[near[:, 0], 2] * (1 - share) + face.points[near[:, 1], 2] * share
-    depth = depth - 0.02 - settings.fall * np.minimum(distance, 1.0)
-    depth = depth - np.where(inside, np.minimum(distance / 0.1, 1.0) * 0.8, 0.0)  # a jaw that opens stays in front
+    depth = depth - settings.fall * np.minimum(distance, 1.0)
     # below: how far along the head's own downward axis a point lies under the outline point nearest to it
     down = face.pose.rotation[:2, 1] * [-1.0, 1.0]
     down = down / max(np.linalg.norm(down), 1e-6)
@@ -108,12 +169,8 @@ def surround(face: FaceGeometry, size: tuple[int, int], settings: SurroundSettin
     wide = settings.spread + drop * (settings.chin_spread - settings.spread)
     spread = 1 - _smooth(outside / wide)
     pin = border_weight(source, size, settings.border * scale)
-    columns, rows = counts[0] + 1, counts[1]
-    first = (np.arange(rows)[:, None] * columns + np.arange(columns - 1)).ravel()
-    triangles = np.concatenate([np.stack([first, first + 1, first + columns], 1),
-                                np.stack([first + 1, first + columns + 1, first + columns], 1)])  # fmt: skip
-    return Surround(face.unproject(source, depth), source, near, share, spread, turn * far, shift * far, pin,
-                    triangles.astype(np.int32))  # fmt: skip
+    none = np.zeros((0, 3), np.int32)
+    return Surround(face.unproject(source, depth), source, near, share, spread, turn * far, shift * far, pin, none)
 
 
 def _inside(points: np.ndarray, at: np.ndarray) -> np.ndarray:
