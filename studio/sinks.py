@@ -110,7 +110,7 @@ class Movie:
         import av
 
         height, width = rgb.shape[0] & ~1, rgb.shape[1] & ~1
-        if self.video is None:
+        if self.count == 0:
             self._start(width, height)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb[:height, :width]), format="rgb24")
         colours = {"src_colorspace": "ITU709", "dst_colorspace": "ITU709", "dst_color_range": "MPEG"}
