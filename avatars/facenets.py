@@ -149,9 +149,12 @@ def _graph(name: str) -> str:
         delegate {{ xnnpack {{ num_threads: 1 }} }} }} }} }}
     """
     if name == "person":
-        return text + """
+        return (
+            text
+            + """
         node { calculator: "TensorsToFloatsCalculator" input_stream: "TENSORS:out" output_stream: "FLOATS:t0" }
         """
+        )
     cuts = [(0, 1), (1, 2)] if name != "mesh" else [(0, tensors - 1), (tensors - 1, tensors)]
     ranges = " ".join(f"ranges {{ begin: {a} end: {b} }}" for a, b in cuts)
     text += f"""
@@ -159,11 +162,14 @@ def _graph(name: str) -> str:
         options {{ [mediapipe.SplitVectorCalculatorOptions.ext] {{ {ranges} }} }} }}
     """
     if name == "mesh":
-        return text + """
+        return (
+            text
+            + """
         node { calculator: "TensorsToFaceLandmarksWithAttention" input_stream: "TENSORS:s0"
             output_stream: "LANDMARKS:landmarks" }
         node { calculator: "TensorsToFloatsCalculator" input_stream: "TENSORS:s1" output_stream: "FLOATS:flag" }
         """
+        )
     return text + "\n".join(
         f'node {{ calculator: "TensorsToFloatsCalculator" input_stream: "TENSORS:s{i}" output_stream: "FLOATS:t{i}" }}'
         for i in (0, 1)

@@ -236,8 +236,9 @@ def _part_lips(neutral: np.ndarray, field: np.ndarray, share: float) -> None:
         _bring(field, LIP_UPPER, LIP_LOWER, field[LIP_UPPER] + share * push, field[LIP_LOWER] - (1 - share) * push, 4)
 
 
-def _bring(field: np.ndarray, upper: np.ndarray, lower: np.ndarray, to_upper: np.ndarray, to_lower: np.ndarray,
-           rings: int) -> None:  # fmt: skip
+def _bring(
+    field: np.ndarray, upper: np.ndarray, lower: np.ndarray, to_upper: np.ndarray, to_lower: np.ndarray, rings: int
+) -> None:
     """Sets a field's motion at two margins and lets the change fade over ``rings`` of points on each one's own side."""
     for margin, other, wanted in ((upper, lower, to_upper), (lower, upper, to_lower)):
         field += spread_weights(margin, other, rings) @ (wanted - field[margin])

@@ -181,9 +181,17 @@ def load_muscles() -> dict[str, list[Muscle]]:
     table = json.loads(files("avatars").joinpath("data/muscles.json").read_text(encoding="utf-8"))
     return {
         shape: [
-            Muscle(m["name"], m["action"], m["territory"], tuple(m["at"]), tuple(m["reach"]), m["tilt"],
-                   tuple(m["pull"]), m.get("both", False))
+            Muscle(
+                m["name"],
+                m["action"],
+                m["territory"],
+                tuple(m["at"]),
+                tuple(m["reach"]),
+                m["tilt"],
+                tuple(m["pull"]),
+                m.get("both", False),
+            )
             for m in muscles
         ]
         for shape, muscles in table.items()
-    }  # fmt: skip
+    }

@@ -218,9 +218,19 @@ IRIS = np.array([[0.010, 0.018], [-0.010, 0.018]])
 
 _SHY = {
     # what a single picture may hold of each shape before it is taken for the person's own features
-    "jaw": 0.15, "mouthLeft": 0.15, "mouthRight": 0.15, "cheekPuff": 0.1, "mouthClose": 0.05, "mouthRoll": 0.15,
-    "mouthShrug": 0.15, "mouthPress": 0.15, "mouthPucker": 0.25, "mouthFunnel": 0.25, "jawOpen": 0.5, "mouthSmile": 0.5,
-}  # fmt: skip
+    "jaw": 0.15,
+    "mouthLeft": 0.15,
+    "mouthRight": 0.15,
+    "cheekPuff": 0.1,
+    "mouthClose": 0.05,
+    "mouthRoll": 0.15,
+    "mouthShrug": 0.15,
+    "mouthPress": 0.15,
+    "mouthPucker": 0.25,
+    "mouthFunnel": 0.25,
+    "jawOpen": 0.5,
+    "mouthSmile": 0.5,
+}
 
 
 @lru_cache(maxsize=1)

@@ -61,8 +61,14 @@ class Pose:
         return np.array([*rotation_angles(self.rotation), *joint], np.float32)
 
 
-def fit_pose(points: np.ndarray, shape: np.ndarray = MEAN, size: tuple[int, int] = (0, 0), *,
-             perspective: bool = False, rounds: int = 4) -> Pose:  # fmt: skip
+def fit_pose(
+    points: np.ndarray,
+    shape: np.ndarray = MEAN,
+    size: tuple[int, int] = (0, 0),
+    *,
+    perspective: bool = False,
+    rounds: int = 4,
+) -> Pose:
     """The pose in which `shape` looks most like the landmarks.
 
     points       (468 or 478, 3) pixels.

@@ -78,7 +78,7 @@ def crop(image: np.ndarray, region: Region, size: int) -> np.ndarray:
         if x1 - x0 < 2 * shrink or y1 - y0 < 2 * shrink:
             return np.zeros((size, size, 3), np.uint8)
         cols, rows = (x1 - x0) // shrink, (y1 - y0) // shrink
-        part = image[y0:y0 + rows * shrink, x0:x0 + cols * shrink]
+        part = image[y0 : y0 + rows * shrink, x0 : x0 + cols * shrink]
         image = cv2.resize(part, (cols, rows), interpolation=cv2.INTER_AREA)
         matrix = matrix @ np.array([[shrink, 0, x0], [0, shrink, y0], [0, 0, 1.0]])
     matrix = matrix.copy()
@@ -136,8 +136,13 @@ def _look(image: np.ndarray, part: Region, reach: str) -> list[Candidate]:
         eyes = row[4:8].reshape(2, 2)
         angle = float(np.arctan2(*(eyes[1] - eyes[0])[::-1]))
         side = 1.5 * float(extent.max())
-        out.append(Candidate(np.concatenate([centre - extent / 2, centre + extent / 2]), float(score),
-                             Region(float(centre[0]), float(centre[1]), side, angle)))  # fmt: skip
+        out.append(
+            Candidate(
+                np.concatenate([centre - extent / 2, centre + extent / 2]),
+                float(score),
+                Region(float(centre[0]), float(centre[1]), side, angle),
+            )
+        )
     return out
 
 

@@ -40,9 +40,7 @@ UNIT_RANGE = (0.0, 1.0)
 SPOKEN_CORNERS = 0.45
 """Share of an emotion's lip corner movement that stays while the person speaks."""
 
-_LIPS_OF_SPEECH = re.compile(
-    r"jaw|tongue|cheekPuff|mouth(Close|Funnel|Pucker|Roll|Shrug|Press|LowerDown|UpperUp)"
-)
+_LIPS_OF_SPEECH = re.compile(r"jaw|tongue|cheekPuff|mouth(Close|Funnel|Pucker|Roll|Shrug|Press|LowerDown|UpperUp)")
 _CORNERS = re.compile(r"mouth(Smile|Frown|Dimple|Stretch|Left|Right)")
 
 _SPOKEN = np.array(

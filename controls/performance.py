@@ -175,8 +175,9 @@ class PerformanceDriver:
         weights, pose, residual = fit(seen.landmarks, seen.size)
         return _State(weights, pose, residual, seen.confidence)
 
-    def _reference(self, fit: ExpressionFit, portrait: Observation | None,
-                   known: Sequence[tuple[Observation | None, _State]]) -> _Reference:  # fmt: skip
+    def _reference(
+        self, fit: ExpressionFit, portrait: Observation | None, known: Sequence[tuple[Observation | None, _State]]
+    ) -> _Reference:
         states = [state for _, state in known]
         turned = np.array([np.abs(state.pose.head[:3]).sum() for state in states])
         active = np.array([state.weights.sum() for state in states])
@@ -197,8 +198,7 @@ class PerformanceDriver:
         bias[LIDS] = 0
         return _Reference(bias, chosen.pose, np.median([states[i].residual for i in calm], 0), False)
 
-    def _block(self, states: Sequence[_State], start: int, reference: _Reference,
-               portrait: Pose | None) -> FaceMotion:  # fmt: skip
+    def _block(self, states: Sequence[_State], start: int, reference: _Reference, portrait: Pose | None) -> FaceMotion:
         weights = np.array([s.weights for s in states])
         if reference.same:
             change = weights - reference.weights

@@ -128,8 +128,9 @@ class FaceTracker:
             )
         return seen[: self.max_faces], note
 
-    def _observation(self, points: np.ndarray, image: np.ndarray, score: float, face_id: int,
-                     time: Fraction = Fraction(0)) -> Observation:  # fmt: skip
+    def _observation(
+        self, points: np.ndarray, image: np.ndarray, score: float, face_id: int, time: Fraction = Fraction(0)
+    ) -> Observation:
         size = (image.shape[1], image.shape[0])
         pose = fit_pose(points, size=size)
         return Observation(points, size, pose.head, None, score, face_id, time)
@@ -191,10 +192,11 @@ class _Clip:
         kept: list[_Track] = []
         for track in self.tracks:
             same = any(
-                not track.lost and not other.lost
+                not track.lost
+                and not other.lost
                 and detection.overlap(_box(track.last.landmarks), _box(other.last.landmarks)) > 0.6
                 for other in kept
-            )  # fmt: skip
+            )
             if not same and not (track.lost and now - track.last.time > HOLD):
                 kept.append(track)
         self.tracks = kept

@@ -6,5 +6,16 @@ from studio.picture import Picture, check_output, read_image, write_image
 from studio.sinks import Encoding
 from studio.writer import VideoWriter
 
-__all__ = ["Audio", "Clip", "Encoding", "Frame", "Picture", "VideoWriter", "check_output", "frames_for", "parse_fps",
-           "read_image", "write_image"]  # fmt: skip
+__all__ = [
+    "Audio",
+    "Clip",
+    "Encoding",
+    "Frame",
+    "Picture",
+    "VideoWriter",
+    "check_output",
+    "frames_for",
+    "parse_fps",
+    "read_image",
+    "write_image",
+]

@@ -185,9 +185,14 @@ class FaceMotion:
         residual = None if self.residual is None else sample(self.residual)
         start = round(self.start * fps / self.fps)
         return replace(
-            self, weights=sample(self.weights), fps=fps, head=sample(self.head),
-            confidence=sample(self.confidence), start=start, residual=residual,
-        )  # fmt: skip
+            self,
+            weights=sample(self.weights),
+            fps=fps,
+            head=sample(self.head),
+            confidence=sample(self.confidence),
+            start=start,
+            residual=residual,
+        )
 
     def scale(self, factor: float, shapes: Iterable[str] | None = None) -> FaceMotion:
         """Weights times `factor`: all of them, or the named shapes alone."""

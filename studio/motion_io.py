@@ -27,8 +27,17 @@ MOTION_SUFFIXES = (".npz", ".csv", ".json")
 
 _SWAPPED = {"jawLeft": "jawRight", "jawRight": "jawLeft", "mouthLeft": "mouthRight", "mouthRight": "mouthLeft"}
 _CSV_SHAPES = tuple(_SWAPPED.get(name, name) for name in ARKIT)  # recordings have the right side of these first
-_ROTATIONS = ("HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll",
-              "RightEyeYaw", "RightEyePitch", "RightEyeRoll")  # fmt: skip
+_ROTATIONS = (
+    "HeadYaw",
+    "HeadPitch",
+    "HeadRoll",
+    "LeftEyeYaw",
+    "LeftEyePitch",
+    "LeftEyeRoll",
+    "RightEyeYaw",
+    "RightEyePitch",
+    "RightEyeRoll",
+)
 CSV_COLUMNS = ("Timecode", "BlendShapeCount", *(name[0].upper() + name[1:] for name in _CSV_SHAPES), *_ROTATIONS)
 
 
@@ -165,8 +174,10 @@ def _write_json(path: Path, parts: Iterator[FaceMotion]) -> None:
                     file.write(json.dumps(head)[:-1] + ', "frames": [\n')
                 else:
                     file.write(",\n")
-                file.write(f'{{"weights": {number(part.weights[k])}, "head": {number(part.head[k])}, '
-                           f'"confidence": {float(part.confidence[k]):.6g}}}')  # fmt: skip
+                file.write(
+                    f'{{"weights": {number(part.weights[k])}, "head": {number(part.head[k])}, '
+                    f'"confidence": {float(part.confidence[k]):.6g}}}'
+                )
         if first is None:
             raise MediaError("there is no frame to write")
         file.write("\n]}\n")

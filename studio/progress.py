@@ -63,8 +63,11 @@ class JsonProgress:
         self.file = sys.stderr if file is None else file
 
     def __call__(self, event: Progress) -> None:
-        print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(event).items()}),
-              file=self.file, flush=True)  # fmt: skip
+        print(
+            json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(event).items()}),
+            file=self.file,
+            flush=True,
+        )
 
 
 class TerminalProgress:

@@ -1,8 +1,8 @@
 """`PhotoAvatar`: one photo that a `FaceMotion` moves.
 
 The photo's mesh, lifted to 3D, is moved by expression and head; rasterised, it tells for every pixel where in the photo
-it comes from, and one cubic resampling makes the picture. Behind a head that turns lies a filled background; behind lips
-and lids that part lie mouth and eyeballs of their own. What doesn't move stays the photo's own pixels.
+it comes from, and one cubic resampling makes the picture. Behind a head that turns lies a filled background; behind
+lips and lids that part lie mouth and eyeballs of their own. What doesn't move stays the photo's own pixels.
 """
 
 from __future__ import annotations
@@ -70,11 +70,16 @@ def _mesh(face: FaceGeometry, size: tuple[int, int], head: bool) -> _Mesh:
     whole = np.ones(len(face.source))
     pin = border_weight(face.source, size, settings.border * face.pose.scale)
     return _Mesh(
-        np.concatenate([face.points, sheet.points]), np.concatenate([face.source, sheet.source]), sheet.near, sheet.share,
-        sheet.spread, np.concatenate([whole, sheet.turn]), np.concatenate([whole, sheet.shift]),
+        np.concatenate([face.points, sheet.points]),
+        np.concatenate([face.source, sheet.source]),
+        sheet.near,
+        sheet.share,
+        sheet.spread,
+        np.concatenate([whole, sheet.turn]),
+        np.concatenate([whole, sheet.shift]),
         np.concatenate([np.maximum(pin, 0.0), sheet.pin]),
         np.concatenate([FACE_TRIANGLES[:, ::-1], sheet.triangles + len(face.source)]).astype(np.int32),
-    )  # fmt: skip
+    )
 
 
 class PhotoAvatar:
@@ -131,9 +136,13 @@ class PhotoAvatar:
                 yield waiting.popleft().result()
 
     def render_frame(
-        self, weights: np.ndarray, head: np.ndarray | None = None, residual: np.ndarray | None = None, *,
+        self,
+        weights: np.ndarray,
+        head: np.ndarray | None = None,
+        residual: np.ndarray | None = None,
+        *,
         with_alpha: bool = False,
-    ) -> np.ndarray:  # fmt: skip
+    ) -> np.ndarray:
         """The photo (H, W, 3) uint8 under one change; (H, W, 4) with `with_alpha`.
 
         weights (52,) and head (6,) (radians, metres; see `studio.motion`) are added to the photo's own; residual
@@ -164,9 +173,10 @@ class PhotoAvatar:
         head, limited = self.face.allowed(head)
         if limited:
             warnings.warn(
-                f"the face is turned {np.degrees(self.face.angles[0]):.0f} degrees: turning it to the front is limited, its "
-                "far side is not in the photo", stacklevel=4,
-            )  # fmt: skip
+                f"the face is turned {np.degrees(self.face.angles[0]):.0f} degrees: turning it to the front is limited, "
+                "its far side is not in the photo",
+                stacklevel=4,
+            )
         return head
 
     def _posed(self, sheet: _Mesh, moves: np.ndarray, change: HeadChange) -> np.ndarray:
@@ -174,14 +184,31 @@ class PhotoAvatar:
         from avatars.photo.raster import move_points
 
         out = np.empty((len(sheet.points), 3))
-        move_points(sheet.points, sheet.source, moves, sheet.near, sheet.share, sheet.spread, sheet.turn, sheet.shift, sheet.pin,
-                    change.rotation, change.pivot, change.shift, self.face.centre, self.face.pose.scale, self.face.distance,
-                    out)  # fmt: skip
+        move_points(
+            sheet.points,
+            sheet.source,
+            moves,
+            sheet.near,
+            sheet.share,
+            sheet.spread,
+            sheet.turn,
+            sheet.shift,
+            sheet.pin,
+            change.rotation,
+            change.pivot,
+            change.shift,
+            self.face.centre,
+            self.face.pose.scale,
+            self.face.distance,
+            out,
+        )
         return out
 
     # ---- pixels --------------------------------------------------------------------------------------
 
-    def _draw(self, out: np.ndarray, weights: np.ndarray, head: np.ndarray, residual: np.ndarray | None) -> np.ndarray | None:
+    def _draw(
+        self, out: np.ndarray, weights: np.ndarray, head: np.ndarray, residual: np.ndarray | None
+    ) -> np.ndarray | None:
         import cv2
 
         from avatars.photo.raster import compose, moved_box, rasterise, soften_steps
@@ -218,8 +245,11 @@ class PhotoAvatar:
             smooth = part.copy()
             soften_steps(part, map_x, map_y, max(3.0, 0.05 * self.face.pose.scale), smooth)
             part = smooth
-        bare = self._posed(mesh, np.zeros_like(moves), change)[:468] if turning else np.column_stack(
-            [mesh.source[:468], mesh.points[:468, 2]])  # fmt: skip
+        bare = (
+            self._posed(mesh, np.zeros_like(moves), change)[:468]
+            if turning
+            else np.column_stack([mesh.source[:468], mesh.points[:468, 2]])
+        )
         self._openings(part, weights, self._pixels(posed[:468], x0, y0), self._pixels(bare, x0, y0))
         out[y0:y1, x0:x1] = part
         if self.alpha is None:
@@ -280,5 +310,3 @@ class PhotoAvatar:
     @cached_property
     def _made_eyes(self) -> Eyes:
         return Eyes.from_photo(self.image, self._landmarks)
-
-

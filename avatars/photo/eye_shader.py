@@ -36,8 +36,12 @@ def _pick(plate, x, y, out, c0, n):
     f, g = x - i, y - j
     a, b, c, d = (1 - f) * (1 - g), f * (1 - g), (1 - f) * g, f * g
     for k in range(n):
-        out[k] = (plate[j, i, c0 + k] * a + plate[j, i + 1, c0 + k] * b
-                  + plate[j + 1, i, c0 + k] * c + plate[j + 1, i + 1, c0 + k] * d)  # fmt: skip
+        out[k] = (
+            plate[j, i, c0 + k] * a
+            + plate[j, i + 1, c0 + k] * b
+            + plate[j + 1, i, c0 + k] * c
+            + plate[j + 1, i + 1, c0 + k] * d
+        )
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -177,5 +181,6 @@ def _lash(lash, rows, u, v):
     u = min(max(u, 0.0), m - 1.001)
     j, i = int(t), int(u)
     g, f = t - j, u - i
-    return ((lash[j, i] * (1 - f) + lash[j, i + 1] * f) * (1 - g)
-            + (lash[j + 1, i] * (1 - f) + lash[j + 1, i + 1] * f) * g)  # fmt: skip
+    return (lash[j, i] * (1 - f) + lash[j, i + 1] * f) * (1 - g) + (
+        lash[j + 1, i] * (1 - f) + lash[j + 1, i + 1] * f
+    ) * g

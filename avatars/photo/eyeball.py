@@ -108,8 +108,9 @@ def cut(image: np.ndarray, to_local: np.ndarray, width: float) -> Patch:
     back = np.linalg.inv(np.vstack([to_plate, [0, 0, 1]]))
     to_photo = np.vstack([inverse, [0, 0, 1]]) @ back
     # INTER_AREA does not exist for warps: shrink a huge eye first
-    colour = cv2.warpAffine(image, to_photo[:2], size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-                            borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    colour = cv2.warpAffine(
+        image, to_photo[:2], size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+    )
     x = (np.arange(size[0]) + 0.5) / scale - SPAN
     y = (np.arange(size[1]) + 0.5) / scale - RISE
     x, y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
@@ -147,8 +148,9 @@ def smoothstep(t: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray
     return t * t * (3 - 2 * t)
 
 
-def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray,
-              lower: np.ndarray, trust: float = 1.0) -> tuple[np.ndarray, float, float]:  # fmt: skip
+def find_iris(
+    patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray, lower: np.ndarray, trust: float = 1.0
+) -> tuple[np.ndarray, float, float]:
     """Refine the iris circle: where brightness grows most from inside to outside along its visible arcs.
 
     upper, lower (w,): the lids' edges, local y per patch column. Returns centre (2,), radius, and the edge's
@@ -186,8 +188,9 @@ def find_iris(patch: Patch, guess: np.ndarray, radius: float, upper: np.ndarray,
     return found[:2], float(found[2]), float(found[3])
 
 
-def iris_evidence(patch: Patch, centre: np.ndarray, radius: float, edge: float, upper: np.ndarray,
-                  lower: np.ndarray) -> float:  # fmt: skip
+def iris_evidence(
+    patch: Patch, centre: np.ndarray, radius: float, edge: float, upper: np.ndarray, lower: np.ndarray
+) -> float:
     """How plainly an iris shows: about 0 on blank eyes, over 0.2 on painted ones. `edge`: as `find_iris` measured."""
     lum = luminance(patch.colour)
     rho = np.hypot(patch.x - centre[0], patch.y - centre[1]) / radius
@@ -200,8 +203,15 @@ def iris_evidence(patch: Patch, centre: np.ndarray, radius: float, edge: float, 
     return edge / white + float(np.clip((np.median(lum[middle]) - np.median(lum[core])) / white, 0, 0.12))
 
 
-def analyse(patch: Patch, centre: np.ndarray, radius: float, upper: np.ndarray, lower: np.ndarray, depth_scale: float,
-            seen: float) -> Eyeball:  # fmt: skip
+def analyse(
+    patch: Patch,
+    centre: np.ndarray,
+    radius: float,
+    upper: np.ndarray,
+    lower: np.ndarray,
+    depth_scale: float,
+    seen: float,
+) -> Eyeball:
     """Take the eyeball of a patch apart.
 
     centre, radius: the iris; upper, lower (w,): the lids' edges (local y per patch column); depth_scale: true
@@ -242,8 +252,17 @@ def analyse(patch: Patch, centre: np.ndarray, radius: float, upper: np.ndarray, 
     iris = np.dstack([plate, coverage, light * seen, np.zeros_like(lum)]).astype(np.float32)
     turn = float(np.clip(1.75 * radius, 0.24 * depth_scale, 0.42 * depth_scale))
     gaze = np.clip((centre - [0, -0.02]) / turn, -0.5, 0.5)
-    return Eyeball(np.ascontiguousarray(ball, np.float32), np.ascontiguousarray(iris), centre, radius, turn, gaze,
-                   shadow, reach, seen)  # fmt: skip
+    return Eyeball(
+        np.ascontiguousarray(ball, np.float32),
+        np.ascontiguousarray(iris),
+        centre,
+        radius,
+        turn,
+        gaze,
+        shadow,
+        reach,
+        seen,
+    )
 
 
 def borrowed(patch: Patch, centre: np.ndarray, source: Eyeball, at: Patch) -> Eyeball:
@@ -259,8 +278,13 @@ def borrowed(patch: Patch, centre: np.ndarray, source: Eyeball, at: Patch) -> Ey
     shift = np.array([source.centre[0] + centre[0], source.centre[1] - centre[1]])
     iris = np.dstack([taken(source.iris[..., :4], shift), taken(source.iris[..., 4:], shift)])
     gaze = source.gaze * [-1, 1]
-    return replace(source, ball=np.ascontiguousarray(taken(source.ball, np.zeros(2))), iris=np.ascontiguousarray(iris),
-                   centre=centre, gaze=gaze)  # fmt: skip
+    return replace(
+        source,
+        ball=np.ascontiguousarray(taken(source.ball, np.zeros(2))),
+        iris=np.ascontiguousarray(iris),
+        centre=centre,
+        gaze=gaze,
+    )
 
 
 def lid_shadow(lum: np.ndarray, white: np.ndarray, below: np.ndarray) -> float:
@@ -272,8 +296,9 @@ def lid_shadow(lum: np.ndarray, white: np.ndarray, below: np.ndarray) -> float:
     return float(np.clip((1 - ratio) / 0.42, 0.1, 0.45))
 
 
-def iris_plate(plain: np.ndarray, rho: np.ndarray, disc: np.ndarray, wet: np.ndarray, dx: np.ndarray, dy: np.ndarray,
-               patch: Patch) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def iris_plate(
+    plain: np.ndarray, rho: np.ndarray, disc: np.ndarray, wet: np.ndarray, dx: np.ndarray, dy: np.ndarray, patch: Patch
+) -> tuple[np.ndarray, np.ndarray]:
     """The whole iris (h, w, 3), hidden parts and catch-lights replaced, and the catch-lights (h, w, 3) alone.
 
     rho (h, w): distance from its centre, radii; disc, wet (h, w) 0..1: where the iris is plainly seen, and where
@@ -314,8 +339,12 @@ def iris_plate(plain: np.ndarray, rho: np.ndarray, disc: np.ndarray, wet: np.nda
         soft = cv2.GaussianBlur(wide.astype(np.float32), (0, 0), 0.01 * patch.scale) * wet
         seed = np.maximum(plain - radial, 0) * (soft * (1 - smoothstep(rho, 0.9, 1.05)))[..., None]
     clean = plain - seed
-    mirrored = cv2.remap(np.dstack([clean, disc]).astype(np.float32),
-                         *_mirror_map(dx, dy, patch), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    mirrored = cv2.remap(
+        np.dstack([clean, disc]).astype(np.float32),
+        *_mirror_map(dx, dy, patch),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     other = mirrored[..., 3:] * (rho < 1.02)[..., None]
     hidden = radial + 0.7 * other * (mirrored[..., :3] - radial)
     seen = cv2.GaussianBlur(disc, (0, 0), 0.01 * patch.scale)

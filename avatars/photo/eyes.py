@@ -155,8 +155,11 @@ def _open_up(image: np.ndarray, points: np.ndarray) -> list[_Opening]:
         centre, radius, contrast = find_iris(patch, centre, size * radius, *columns, trust)
         evidence = iris_evidence(patch, centre, radius, contrast, *columns)
         aspect = float(np.linalg.norm(points[rim.upper[-1]] - points[rim.upper[0]])) / width
-        out.append(_Opening(rim, local, to_local, patch, (upper, lower), columns, centre, radius, evidence, aspect,
-                            stretch, mesh))  # fmt: skip
+        out.append(
+            _Opening(
+                rim, local, to_local, patch, (upper, lower), columns, centre, radius, evidence, aspect, stretch, mesh
+            )
+        )
     return out
 
 
@@ -254,8 +257,10 @@ def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, eye: _Eye, tu
     old, new = _direction(ball.gaze), _direction(ball.gaze + turn)
     shift = ball.turn * (eye.axes @ (new - old))
     flat = _disc(eye.axes, old) @ np.linalg.inv(_disc(eye.axes, new))
-    place = np.array([*ball.centre, *(ball.centre + shift), *flat.ravel(), *(CORNEA * shift), ball.radius,
-                      ball.shadow, ball.reach], np.float32)  # fmt: skip
+    place = np.array(
+        [*ball.centre, *(ball.centre + shift), *flat.ravel(), *(CORNEA * shift), ball.radius, ball.shadow, ball.reach],
+        np.float32,
+    )
     pixel = float(np.sqrt(abs(np.linalg.det(to_local[:, :2]))))
     number = np.array([X_FIRST, X_LAST, 0.75 * pixel + 0.008, active, LASH_UP, LASH_IN], np.float32)
 
@@ -265,8 +270,20 @@ def _paint(canvas: np.ndarray, mesh: np.ndarray, head: np.ndarray, eye: _Eye, tu
     (x0, y0), (x1, y1) = spots.min(0), spots.max(0)
     box = np.array([max(x0, 0), max(y0, 0), min(x1 + 2, canvas.shape[1]), min(y1 + 2, canvas.shape[0])], np.int64)
     if box[2] > box[0] and box[3] > box[1]:
-        shade(canvas, box, to_local.astype(np.float32), eye.to_plate, ball.ball, ball.iris, lids.skin, lids.tint,
-              lids.lash, lut, place, number)  # fmt: skip
+        shade(
+            canvas,
+            box,
+            to_local.astype(np.float32),
+            eye.to_plate,
+            ball.ball,
+            ball.iris,
+            lids.skin,
+            lids.tint,
+            lids.lash,
+            lut,
+            place,
+            number,
+        )
 
 
 def _carried(upper: np.ndarray, lower: np.ndarray, eye: _Eye) -> tuple[np.ndarray, np.ndarray]:

@@ -106,7 +106,9 @@ class FaceGeometry:
         """The change that head (6,) stands for: angles are added to the photo's own, metres move the neck."""
         turned = rotation_matrix(*(self.angles + np.asarray(head[:3], np.float64)))
         own = self.pose.rotation
-        return HeadChange(turned @ rotation_matrix(*self.angles).T, own @ NECK, np.asarray(head[3:], np.float64) / EYE_SPAN)
+        return HeadChange(
+            turned @ rotation_matrix(*self.angles).T, own @ NECK, np.asarray(head[3:], np.float64) / EYE_SPAN
+        )
 
     def allowed(self, head: np.ndarray) -> tuple[np.ndarray, bool]:
         """The head change (6,) with the turn towards the front limited in a side view, and whether it was."""
@@ -120,8 +122,8 @@ class FaceGeometry:
         return head, True
 
     def openings_kept(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """The displacement (468, 3) between two model faces, corrected so that the photo's own openings, which the model
-        only approximates, close when the model's do, and skin never crosses skin. Lips give way by 35 and 65 %, lids by
+        """The displacement (468, 3) between two model faces, corrected so that the photo's own openings, which the
+        model only approximates, close when the model's do, and skin never crosses skin. Lips give way by 35 and 65 %, lids by
         93 and 7 %."""
         move = (after - before).astype(np.float64)
         posed = self.shape + move

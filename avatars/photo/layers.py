@@ -43,7 +43,9 @@ def make_layers(image: np.ndarray, landmarks: np.ndarray, span: float) -> Layers
     fine = np.clip((fine - 0.45) / 0.4, 0, 1)  # tight: a wide matte drags a rim of background along
     matte = cv2.resize(fine, (width, height), interpolation=cv2.INTER_CUBIC)
     matte = np.clip(np.maximum(matte, cv2.GaussianBlur(face.astype(np.float32), (0, 0), max(1.0, 0.01 * span))), 0, 1)
-    hidden = cv2.dilate((matte > 0.04).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2))
+    hidden = cv2.dilate(
+        (matte > 0.04).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+    )
     return Layers((matte * 255).round().astype(np.uint8), _plate(image, hidden, span))
 
 

@@ -50,8 +50,15 @@ def _basis(count: int, per: int = 6) -> np.ndarray:
     t = np.linspace(0, count - 1, (count - 1) * per + 1)
     i = np.minimum(t.astype(int), count - 2)
     f = t - i
-    weights = np.stack([-0.5 * f + f**2 - 0.5 * f**3, 1 - 2.5 * f**2 + 1.5 * f**3,
-                        0.5 * f + 2 * f**2 - 1.5 * f**3, -0.5 * f**2 + 0.5 * f**3], 1)  # fmt: skip
+    weights = np.stack(
+        [
+            -0.5 * f + f**2 - 0.5 * f**3,
+            1 - 2.5 * f**2 + 1.5 * f**3,
+            0.5 * f + 2 * f**2 - 1.5 * f**3,
+            -0.5 * f**2 + 0.5 * f**3,
+        ],
+        1,
+    )
     out = np.zeros((len(t), count + 2))
     for k in range(4):
         out[np.arange(len(t)), i + k] += weights[:, k]
@@ -84,8 +91,9 @@ def passes_edge(patch: Patch, upper: np.ndarray, lower: np.ndarray) -> float:
     return float(smoothstep(np.array(inside), 0.8, 0.95)) * foreign(lower, steps)
 
 
-def grown_edges(patch: Patch, upper: np.ndarray, lower: np.ndarray,
-                most: float) -> tuple[np.ndarray, np.ndarray, float]:  # fmt: skip
+def grown_edges(
+    patch: Patch, upper: np.ndarray, lower: np.ndarray, most: float
+) -> tuple[np.ndarray, np.ndarray, float]:
     """The lids' edges (local (n, 2) points, left to right), enlarged by up to `most` to where the line between lash
     (dark) and eyeball (lighter) is met best, and how much wider they have become."""
     import cv2
@@ -109,8 +117,9 @@ def grown_edges(patch: Patch, upper: np.ndarray, lower: np.ndarray,
     return grown(upper, up, wide), grown(lower, down, wide), float(1 + 2 * wide)
 
 
-def analyse_lids(patch: Patch, local: np.ndarray, rim: Rim, upper: np.ndarray, lower: np.ndarray,
-                 ball_seen: np.ndarray) -> Lids:  # fmt: skip
+def analyse_lids(
+    patch: Patch, local: np.ndarray, rim: Rim, upper: np.ndarray, lower: np.ndarray, ball_seen: np.ndarray
+) -> Lids:
     """local (478, 2) landmarks in the local frame; upper, lower (m,) edges; ball_seen (h, w, 3): the
     eyeball as the plates show it with the lids as in the photo."""
     import cv2
@@ -152,8 +161,9 @@ def analyse_lids(patch: Patch, local: np.ndarray, rim: Rim, upper: np.ndarray, l
     return Lids(*(np.ascontiguousarray(part, np.float32) for part in parts))
 
 
-def skin_plate(patch: Patch, x: np.ndarray, brow: np.ndarray, fold: np.ndarray, upper: np.ndarray,
-               lower: np.ndarray) -> np.ndarray:  # fmt: skip
+def skin_plate(
+    patch: Patch, x: np.ndarray, brow: np.ndarray, fold: np.ndarray, upper: np.ndarray, lower: np.ndarray
+) -> np.ndarray:
     """The patch (h, w, 3) as if it were all skin: eye, lashes and brow filled from the skin around them, with
     some of that skin's grain.
 
@@ -189,8 +199,9 @@ def skin_plate(patch: Patch, x: np.ndarray, brow: np.ndarray, fold: np.ndarray, 
     return smooth * (1 + grain)[..., None]
 
 
-def lid_tint(patch: Patch, skin: np.ndarray, x: np.ndarray, fold: np.ndarray, upper: np.ndarray,
-             lower: np.ndarray) -> np.ndarray:  # fmt: skip
+def lid_tint(
+    patch: Patch, skin: np.ndarray, x: np.ndarray, fold: np.ndarray, upper: np.ndarray, lower: np.ndarray
+) -> np.ndarray:
     """(3, m): colour of the lid that shows between fold and lashes against the filled skin; 1 where lashes and
     shadow hide it."""
     import cv2

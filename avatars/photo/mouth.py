@@ -37,19 +37,21 @@ class MouthSettings:
     edge_px: float = 1.1  # softness of the lips' edge, canvas pixels
 
 
-def mouth_hole(mesh_px: np.ndarray, shape: tuple[int, int], edge_px: float = 1.1) -> np.ndarray:
+def mouth_hole(mesh_px: np.ndarray, shape: tuple[int, ...], edge_px: float = 1.1) -> np.ndarray:
     """Coverage (h, w) float32 of the opening between the inner lips, its contour a smooth closed curve.
 
     mesh_px (N >= 468, 2 or 3) posed landmarks in canvas pixels, shape (h, w) of the canvas. An opening thinner
     than a pixel fades out instead of leaving a dashed line."""
-    alpha = np.zeros(shape, np.float32)
+    alpha = np.zeros(shape[:2], np.float32)
     box, part = _hole_box(np.asarray(mesh_px, np.float64)[LIPS_INNER, :2], shape, edge_px)
     if part is not None:
         alpha[box] = part
     return alpha
 
 
-def _hole_box(lips: np.ndarray, shape: tuple[int, ...], edge_px: float):
+def _hole_box(
+    lips: np.ndarray, shape: tuple[int, ...], edge_px: float
+) -> tuple[tuple[slice, slice], np.ndarray | None]:
     """The same for the mouth's own box: (slices, alpha or None)."""
     import cv2
 
@@ -84,8 +86,15 @@ class MouthInterior:
     `palette`: colours read from the photo; `settings`; `face` (468, 3): the photo's mesh in the head's frame,
     millimetres. Make it with `from_photo`."""
 
-    def __init__(self, palette: MouthPalette, face: np.ndarray, pixel_mm: float, rest: np.ndarray,
-                 settings: MouthSettings, jaw: float = 0.0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        palette: MouthPalette,
+        face: np.ndarray,
+        pixel_mm: float,
+        rest: np.ndarray,
+        settings: MouthSettings,
+        jaw: float = 0.0,
+    ) -> None:
         from avatars.photo.mouth_shader import arch_table
 
         self.palette, self.face, self.pixel_mm, self.settings = palette, face, pixel_mm, settings
@@ -110,8 +119,15 @@ class MouthInterior:
         self._grain = noise.astype(np.float32)
 
     @classmethod
-    def from_photo(cls, image: np.ndarray, mesh_px: np.ndarray, *, neutral_px: np.ndarray | None = None,
-                   jaw: float | None = None, settings: MouthSettings = MouthSettings()) -> MouthInterior:  # fmt: skip
+    def from_photo(
+        cls,
+        image: np.ndarray,
+        mesh_px: np.ndarray,
+        *,
+        neutral_px: np.ndarray | None = None,
+        jaw: float | None = None,
+        settings: MouthSettings = MouthSettings(),
+    ) -> MouthInterior:
         """Look at a portrait.
 
         image (H, W, 3) uint8 RGB; mesh_px (468 or 478, 3) its landmarks in pixels (z in pixels, towards the camera
@@ -163,8 +179,16 @@ class MouthInterior:
         lower = _to_plane(pose, _HINGE + turn @ (self._lower - _HINGE), turn @ self._axes)
         return _to_plane(pose, self._upper, self._axes), lower
 
-    def paint(self, canvas: np.ndarray, mesh_px: np.ndarray, *, jaw: float | None = None, tongue: float = 0.0,
-              tongue_out: float = 0.0, hole: np.ndarray | None = None) -> None:  # fmt: skip
+    def paint(
+        self,
+        canvas: np.ndarray,
+        mesh_px: np.ndarray,
+        *,
+        jaw: float | None = None,
+        tongue: float = 0.0,
+        tongue_out: float = 0.0,
+        hole: np.ndarray | None = None,
+    ) -> None:
         """Draw the inside of the mouth into a rendered frame, in place.
 
         canvas (h, w, 3) uint8 or float32 (0..255) RGB; mesh_px (468 or more, 3) the posed landmarks in canvas
@@ -200,21 +224,54 @@ class MouthInterior:
         body = np.array([0.0, -8.5 + 8.0 * rise, -27.0 + 7.0 * rise, 25.0 - 6.0 * wide, 10.0 + rise, 24.0])
         per_pixel = self._size / self.pixel_mm
         grain = self.palette.grain * min(1.0, mm * per_pixel)
-        shade(canvas, alpha, box[0].start, box[1].start, upper, lower, *self._tables, outline, span, body, soft,
-              self.palette.light, self.palette.colours(), open_mm, self._grain, per_pixel, grain, half,
-              self.own.upper, self.own.upper_at, self.own.lower, self.own.lower_at)  # fmt: skip
+        shade(
+            canvas,
+            alpha,
+            box[0].start,
+            box[1].start,
+            upper,
+            lower,
+            *self._tables,
+            outline,
+            span,
+            body,
+            soft,
+            self.palette.light,
+            self.palette.colours(),
+            open_mm,
+            self._grain,
+            per_pixel,
+            grain,
+            half,
+            self.own.upper,
+            self.own.upper_at,
+            self.own.lower,
+            self.own.lower_at,
+        )
         if self._opened:  # such a photo holds no line where the lips meet
             strength = 0.5 * (1.0 - _ramp(open_mm, 0.8, 3.0))
             if strength > 0.003:
                 width = float(np.hypot(0.45, 0.6 * soft))
-                draw_line(canvas, box[0].start, box[1].start, *alpha.shape, upper, outline, span, strength, width, half)
+                draw_line(
+                    canvas,
+                    box[0].start,
+                    box[1].start,
+                    alpha.shape[0],
+                    alpha.shape[1],
+                    upper,
+                    outline,
+                    span,
+                    strength,
+                    width,
+                    half,
+                )
         if tongue_out > 0.0:
             self._put_out(canvas, pose, outline, span, soft, float(min(tongue_out, 1.0)), half)
 
-    def hole(self, mesh_px: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    def hole(self, mesh_px: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Coverage (h, w) float32 of the part of the canvas that `paint` draws on when it is given no hole."""
         mesh = np.asarray(mesh_px, np.float64)
-        alpha = np.zeros(shape, np.float32)
+        alpha = np.zeros(shape[:2], np.float32)
         pose = (self._solve @ mesh[ANCHORS, :2]).T
         box, part = _hole_box(self._parted(mesh[LIPS_INNER, :2], pose), shape, self.settings.edge_px)
         if part is not None:
@@ -237,8 +294,16 @@ class MouthInterior:
         out[:10:-1] = middle + half * keep[:, None]
         return out
 
-    def _put_out(self, canvas: np.ndarray, pose: np.ndarray, outline: np.ndarray, span: np.ndarray,
-                 soft: float, out: float, half: float) -> None:  # fmt: skip
+    def _put_out(
+        self,
+        canvas: np.ndarray,
+        pose: np.ndarray,
+        outline: np.ndarray,
+        span: np.ndarray,
+        soft: float,
+        out: float,
+        half: float,
+    ) -> None:
         from avatars.photo.mouth_tongue import draw_tongue
 
         front = _to_plane(pose, self._upper, self._axes)
@@ -249,11 +314,25 @@ class MouthInterior:
         low = np.clip(np.floor(at.min(0)).astype(int), 0, None)
         high = np.clip(np.ceil(at.max(0)).astype(int) + 1, None, canvas.shape[1::-1])
         if (high > low).all():
-            draw_tongue(canvas, low[1], low[0], high[1] - low[1], high[0] - low[0], front, outline, span, out, soft,
-                        self.palette.light, self.palette.colours(), half)  # fmt: skip
+            draw_tongue(
+                canvas,
+                low[1],
+                low[0],
+                high[1] - low[1],
+                high[0] - low[0],
+                front,
+                outline,
+                span,
+                out,
+                soft,
+                self.palette.light,
+                self.palette.colours(),
+                half,
+            )
 
-    def _show_teeth(self, upper: np.ndarray, lower: np.ndarray, outline: np.ndarray, span: np.ndarray,
-                    open_mm: float) -> None:  # fmt: skip
+    def _show_teeth(
+        self, upper: np.ndarray, lower: np.ndarray, outline: np.ndarray, span: np.ndarray, open_mm: float
+    ) -> None:
         """Move the arches a little, in place, so that an open mouth shows the teeth that people see in one: some of
         the upper ones from a narrow opening on (a rounded mouth hides them), the lower ones in a wide one."""
         width = (span[1] - span[0]) / self._width
@@ -307,7 +386,7 @@ def _lip_heights(lips: np.ndarray, plane: np.ndarray, n: int = 48) -> tuple[np.n
     y = plane[3] * curve[:, 0] + plane[4] * curve[:, 1] + plane[5]
     half = len(curve) // 2
     span = np.array([x.min(), x.max()])
-    at = np.linspace(*span, n)
+    at = np.linspace(span[0], span[1], n)
     lower, upper = slice(0, half + 1), np.r_[half : len(curve), 0]
     out = []
     for part in (upper, lower):

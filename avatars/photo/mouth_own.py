@@ -124,7 +124,7 @@ def _fill(
     turn, shift = _matrix(plane)
     at = ((lips_px @ turn.T + shift) - origin) / np.array([step, -step])
     mask = np.zeros(shape[:2], np.uint8)
-    cv2.fillPoly(mask, [np.round(at * 16).astype(np.int32)], 1, shift=4)
+    cv2.fillPoly(mask, [np.round(at * 16).astype(np.int32)], (1,), shift=4)
     return mask > 0
 
 
@@ -151,7 +151,7 @@ def _carry(mask: np.ndarray, affine: np.ndarray, shape: tuple[int, ...]) -> np.n
 def _disc(radius: float) -> np.ndarray:
     import cv2
 
-    n = 2 * max(int(round(radius)), 0) + 1
+    n = 2 * max(round(radius), 0) + 1
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (n, n))
 
 
@@ -198,8 +198,6 @@ def _extended(colour: np.ndarray, mask: np.ndarray, reach: float) -> np.ndarray:
 
 def _teeth_edge(lab: np.ndarray, hole: np.ndarray, step: float) -> np.ndarray:
     """Per column the row at which the upper teeth end; the hole's first row where none are seen."""
-    from scipy.ndimage import median_filter
-
     white = _blur((lab[..., 0] - 1.1 * np.maximum(lab[..., 1], 0.0)).astype(np.float32), 0.25 / step)
     inside = white[_eroded(hole, 0.4 / step)] if _eroded(hole, 0.4 / step).any() else white[hole]
     high, low = np.percentile(inside, 96), np.percentile(inside, 5)
@@ -221,7 +219,9 @@ def _teeth_edge(lab: np.ndarray, hole: np.ndarray, step: float) -> np.ndarray:
     seen = np.flatnonzero(np.isfinite(found))
     if len(seen) < 6 / step:  # less than 6 mm of teeth: none worth keeping
         return first.astype(float)
-    smooth = median_filter(np.interp(np.arange(len(found)), seen, found[seen]), max(3, int(1.2 / step) | 1))
+    wide = max(int(0.6 / step), 1)
+    whole = np.pad(np.interp(np.arange(len(found)), seen, found[seen]), wide, mode="edge")
+    smooth = np.median(np.lib.stride_tricks.sliding_window_view(whole, 2 * wide + 1), axis=-1)
     outside = (np.arange(len(found)) < seen[0]) | (np.arange(len(found)) > seen[-1])
     return np.where(outside, first, smooth)
 

@@ -11,8 +11,34 @@ import numpy as np
 
 from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, OVAL
 
-_LOWER_FACE = np.array([168, 346, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58,
-                        132, 93, 234, 117])  # fmt: skip
+_LOWER_FACE = np.array(
+    [
+        168,
+        346,
+        454,
+        323,
+        361,
+        288,
+        397,
+        365,
+        379,
+        378,
+        400,
+        377,
+        152,
+        148,
+        176,
+        149,
+        150,
+        136,
+        172,
+        58,
+        132,
+        93,
+        234,
+        117,
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -60,9 +86,9 @@ def _mask(shape: tuple[int, ...], *loops: np.ndarray, without: tuple[np.ndarray,
 
     mask = np.zeros(shape[:2], np.uint8)
     for loop in loops:
-        cv2.fillPoly(mask, [np.round(loop * 16).astype(np.int32)], 1, shift=4)
+        cv2.fillPoly(mask, [np.round(loop * 16).astype(np.int32)], (1,), shift=4)
     for loop in without:
-        cv2.fillPoly(mask, [np.round(loop * 16).astype(np.int32)], 0, shift=4)
+        cv2.fillPoly(mask, [np.round(loop * 16).astype(np.int32)], (0,), shift=4)
     return mask > 0
 
 

@@ -59,6 +59,24 @@ def _step(d, width):
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _decay(x):
+    """About exp(-x) for x >= 0, many times faster."""
+    return 1.0 / (1.0 + x * (1.0 + x * (0.5 + x * (0.145 + x * 0.065))))
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _shine(cosine, power):
+    """About cosine ** power for large powers."""
+    return _decay(power * max(1.0 - cosine, 0.0))
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _log(x):
+    """About log(x) for x from 0.15 to 3."""
+    return 2.0 * (x - 1.0) / (x + 1.0)
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
 def _look_up(table, t):
     """Linear interpolation at t in 0..1 of an even table, clamped."""
     n = table.shape[0] - 1
@@ -69,12 +87,11 @@ def _look_up(table, t):
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
 def _noise(lattice, x, y):
-    """Smooth noise of unit spacing, about -1..1, endless."""
-    n, m = lattice.shape
+    """Smooth noise of unit spacing, about -1..1, endless; lattice (64, 64)."""
     i, j = int(np.floor(y)), int(np.floor(x))
     wy, wx = y - i, x - j
     wy, wx = wy * wy * (3.0 - 2.0 * wy), wx * wx * (3.0 - 2.0 * wx)
-    i0, i1, j0, j1 = i % n, (i + 1) % n, j % m, (j + 1) % m
+    i0, i1, j0, j1 = i & 63, (i + 1) & 63, j & 63, (j + 1) & 63
     above = lattice[i0, j0] * (1.0 - wx) + lattice[i0, j1] * wx
     below = lattice[i1, j0] * (1.0 - wx) + lattice[i1, j1] * wx
     return 0.6 * (above * (1.0 - wy) + below * wy)
@@ -84,10 +101,10 @@ def _noise(lattice, x, y):
 def _tooth(x0, y0, ex, ey, curve, table, sign, foot, light, lattice):
     """Where a line of sight meets an arch. sign +1: upper (edge below, gum above), -1: lower.
 
-    Returns coverage, gum share, brightness of enamel, highlight, depth z, height above the edge."""
+    Returns coverage, gum share, brightness of enamel, highlight, depth z."""
     disc = 1.0 + 4.0 * curve * ex * x0
     if disc <= 0.02:
-        return 0.0, 0.0, 0.0, 0.0, -99.0, 0.0
+        return 0.0, 0.0, 0.0, 0.0, -99.0
     root = np.sqrt(disc)
     x = 2.0 * x0 / (1.0 + root)
     z = -curve * x * x
@@ -117,32 +134,32 @@ def _tooth(x0, y0, ex, ey, curve, table, sign, foot, light, lattice):
     h = y - edge - bow
     cover = _step(h, foot) * _step((table[last, 1] - reach) * 0.5, 1.0 + foot)
     if cover <= 0.0:
-        return 0.0, 0.0, 0.0, 0.0, z, h
+        return 0.0, 0.0, 0.0, 0.0, z
     up = y - edge
     gum = _step(up - height + 2.6 * au * au * au, foot + 0.5)
     # thin valley between neighbours, its darkness spread when a pixel is wider than it
     gap = (1.0 - au) * 0.5 * table[k, 7]
     sigma = np.sqrt(0.2 * 0.2 + 0.16 * wide * wide)
-    valley = np.exp(-0.5 * (gap / sigma) ** 2) * 0.2 / sigma
-    broad = np.exp(-0.5 * (gap / (0.75 + 0.3 * wide)) ** 2)
+    valley = _decay(0.5 * (gap / sigma) ** 2) * 0.2 / sigma
+    broad = _decay(0.5 * (gap / (0.75 + 0.3 * wide)) ** 2)
     # shape of the surface: arch, bulge across, bulge along, slight waviness
     fine = 1.0 / (1.0 + 4.0 * foot * foot)
     wave = _noise(lattice, x * 0.55 + 7.0 * k, up * 0.4) + 0.5 * fine * _noise(lattice, x * 1.9, up * 0.7)
     v = up / height
     nx = 2.0 * curve * x / slope + (0.16 * u + 0.3 * u * u * u + 0.05 * wave) * (1.0 if x > 0 else -1.0)
-    ny = (0.75 * (v - 0.3) - (0.35 * np.exp(-up * up / 1.2))) * sign + 0.04 * wave
+    ny = (0.75 * (v - 0.3) - (0.35 * _decay(up * up / 1.2))) * sign + 0.04 * wave
     nz = 1.0 / slope
     norm = 1.0 / np.sqrt(nx * nx + ny * ny + nz * nz)
     lit = (nx * light[0] + ny * light[1] + nz * light[2]) * norm
     bright = 0.66 + 0.34 * max(lit, 0.0) / light[2]
     bright *= 1.0 - 0.30 * valley - 0.09 * broad
-    bright *= table[k, 6] * (1.0 - 0.09 * np.exp(-max(up, 0.0) / 1.1)) * (1.0 + 0.012 * wave)
+    bright *= table[k, 6] * (1.0 - 0.09 * _decay(max(up, 0.0) / 1.1)) * (1.0 + 0.012 * wave)
     # highlight of wet enamel: half-way vector between light and eye
     hx, hy, hz = light[0], light[1], light[2] + 1.0
     hn = 1.0 / np.sqrt(hx * hx + hy * hy + hz * hz)
     spec = max((nx * hx + ny * hy + nz * hz) * norm * hn, 0.0)
-    spec = (0.35 * spec**30 + 0.65 * spec ** (30.0 + 150.0 * fine)) * (1.0 - 0.7 * broad)
-    return cover, gum, bright, spec, z, h
+    spec = (0.35 * _shine(spec, 30.0) + 0.65 * _shine(spec, 30.0 + 150.0 * fine)) * (1.0 - 0.7 * broad)
+    return cover, gum, bright, spec, z
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -162,22 +179,46 @@ def _sample(texture, at, x, y, into):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_table, lips, span, tongue, soft, light,
-          colours, open_mm, grain, grain_scale, grain_amount, half,
-          own_upper, own_upper_at, own_lower, own_lower_at):  # fmt: skip
+def shade(
+    canvas,
+    alpha,
+    top,
+    left,
+    upper_map,
+    lower_map,
+    upper_table,
+    lower_table,
+    lips,
+    span,
+    tongue,
+    soft,
+    light,
+    colours,
+    open_mm,
+    grain,
+    grain_scale,
+    grain_amount,
+    half,
+    own_upper,
+    own_upper_at,
+    own_lower,
+    own_lower_at,
+):
     """Paint the box of `alpha` into canvas, in place.
 
     canvas (H, W, 3) uint8 or float32; alpha (h, w) float32, its corner at (top, left) of the canvas;
     upper_map, lower_map (8,): pixel -> mm on the plane z = 0 (6 numbers, row by row) and the shift in x and y per
     mm of depth; lips (2, n): height in mm of upper and lower lip along the mouth, over x = span[0]..span[1];
     tongue (6,): centre and half axes of an ellipsoid; soft: width of an edge in mm; light (3,) unit, towards the light;
-    colours (6, 3): teeth, gum, tongue, cavity, glow, exponents of shade per channel; open_mm: greatest opening; grain (n, n) noise; half: 0.5 where the canvas truncates;
-    own_*: textures of an open mouth in the photo and their places, see `OwnInterior`."""
+    colours (6, 3): teeth, gum, tongue, cavity, glow, exponents of shade per channel; open_mm: greatest opening;
+    grain (64, 64) noise, its scale per mm, its amount; half: 0.5 where the canvas truncates; own_*: textures of an
+    open mouth in the photo and their places, see `OwnInterior`."""
     rows, cols = alpha.shape
     lo, hi = span[0], span[1]
     room = open_mm / (open_mm + 5.0)
     out = np.zeros(3)
-    own = np.zeros(5)
+    own, low_own = np.zeros(5), np.zeros(4)
+    glance = 1.0 / np.sqrt(2.0 + 2.0 * light[2])
     fine = 1.0 / (1.0 + 6.0 * soft * soft)
     open_photo = own_upper_at[2] > 0.0
     for r in range(rows):
@@ -194,94 +235,105 @@ def shade(canvas, alpha, top, left, upper_map, lower_map, upper_table, lower_tab
             below = max(y0 - _look_up(lips[1], t), 0.0)
             corner = max(min(x0 - lo, hi - x0), 0.0)
             height = above + below + 1e-3
-            v = below / height
             # the closer to a lip or a corner, the less light comes in
-            shadow = 1.0 - 0.42 * np.exp(-above / (0.55 + 0.05 * open_mm))
-            shadow *= 1.0 - 0.25 * np.exp(-below / 0.8)
-            side = 1.0 - np.exp(-corner / 4.0)
-            # cavity, darkest in the throat
-            throat = np.exp(-((x0 / 15.0) ** 2) - ((v - 0.55) / 0.5) ** 2)
-            depth = 0.92 + 0.45 * room * room * (1.0 - throat) - 0.25 * throat
-            depth *= (0.45 + 0.55 * side * (1.0 - 0.35 * np.exp(-corner / 9.0))) * (0.6 + 0.4 * shadow)
-            for i in range(3):
-                out[i] = colours[3, i] * depth ** colours[5, i]
-            lx = lower_map[0] * px + lower_map[1] * py + lower_map[2]
-            ly = lower_map[3] * px + lower_map[4] * py + lower_map[5]
-            # tongue: an ellipsoid in the jaw's frame
-            ex, ey = lower_map[6], lower_map[7]
-            ax, ay, az = tongue[3], tongue[4], tongue[5]
-            qx, qy = (lx - tongue[0] + tongue[2] * ex) / ax, (ly - tongue[1] + tongue[2] * ey) / ay
-            dx, dy = az * ex / ax, az * ey / ay
-            dd = dx * dx + dy * dy + 1.0
-            qd = qx * dx + qy * dy
-            disc = qd * qd - dd * (qx * qx + qy * qy - 1.0)
-            # about the distance to the outline, in mm
-            rim = disc / (2.0 * np.sqrt(max((qx / ax) ** 2 + (qy / ay) ** 2, 1e-6)) * dd)
-            edge = _step(rim - 0.5 * soft, soft + 2.6)
-            if edge > 0.0:
-                s = (-qd + np.sqrt(max(disc, 0.0))) / dd
-                nx, ny, nz = (qx + s * dx) / ax, (qy + s * dy) / ay, s / az
-                norm = 1.0 / np.sqrt(nx * nx + ny * ny + nz * nz)
-                nx, ny, nz = nx * norm, ny * norm, nz * norm
-                tx = (qx + s * dx) * ax
-                tz = tongue[2] + s * az
-                lit = max(nx * light[0] + ny * light[1] + nz * light[2], 0.0)
-                groove = np.exp(-((tx / (1.0 + soft)) ** 2)) / (1.0 + soft)
-                tone = (0.35 + 0.68 * lit) * (0.45 + 0.55 * np.exp((tz + 4.0) / 22.0)) * (1.0 - 0.14 * groove)
-                tone *= (0.5 + 0.5 * shadow) * (0.35 + 0.65 * room) * (0.55 + 0.45 * _step(rim, 7.0))
-                # velvet of the tongue: coarse unevenness, fine papillae where the picture can show them
-                bumps = 0.6 * _noise(grain, tx * 0.33, tz * 0.25) + fine * _noise(grain, tx * 1.7, tz * 1.2)
-                tone *= 1.0 + 0.07 * bumps
-                wet = max(nx * light[0] + (ny + 0.10 * bumps) * light[1] + nz * (light[2] + 1.0), 0.0)
-                wet = (wet / np.sqrt(2.0 + 2.0 * light[2])) ** 30 * (1.0 - 0.6 * groove) * room
-                wet *= 1.0 + 0.5 * fine * bumps
-                for i in range(3):
-                    value = colours[2, i] * tone ** colours[5, i]
-                    value += (colours[4, i] - value) * min(0.16 * max(wet, 0.0), 1.0)
-                    out[i] += (value - out[i]) * edge
-            # lower teeth, then upper teeth in front of them
-            cover, gum, bright, spec, z, h = _tooth(
-                lx, ly, lower_map[6], lower_map[7], lower_table[0, 8], lower_table, -1.0, soft, light, grain
-            )
-            if cover > 0.0:
-                dim = (
-                    (0.35 + 0.65 * shadow) * (0.6 + 0.4 * side) * (0.42 + 0.58 * np.exp(z / 12.0)) * (0.6 + 0.4 * room)
-                )
-                dim *= 1.0 - 0.25 * np.exp(-above / 3.0)
-                for i in range(3):
-                    value = colours[0, i] * bright * (1.0 - gum) + colours[1, i] * gum * (0.3 + 0.7 * bright)
-                    value *= dim ** (1.0 + 0.7 * (colours[5, i] - 1.0))
-                    value += (colours[4, i] - value) * min(spec * 0.35 * dim * (1.0 - 0.5 * gum), 1.0)
-                    out[i] += (value - out[i]) * cover
-            known = 0.0
-            if open_photo:
-                z = max(-0.015 * lx * lx, -6.0)
-                if _sample(
-                    own_lower, own_lower_at, lx + z * (ex - own_lower_at[3]), ly + z * (ey - own_lower_at[4]), own
-                ):
-                    for i in range(3):
-                        out[i] += (own[i] - out[i]) * own[3]
-            cover, gum, bright, spec, z, h = _tooth(
+            shadow = 1.0 - 0.42 * _decay(above / (0.55 + 0.05 * open_mm))
+            shadow *= 1.0 - 0.25 * _decay(below / 0.8)
+            side = 1.0 - _decay(corner / 4.0)
+            # upper teeth first: what they cover needs no drawing
+            cover_up, gum_up, bright_up, spec_up, z_up = _tooth(
                 x0, y0, upper_map[6], upper_map[7], upper_table[0, 8], upper_table, 1.0, soft, light, grain
             )
-            seen = False
+            seen, own_cover = False, 0.0
             if open_photo:
-                z = max(z, -14.0)
-                seen = _sample(own_upper, own_upper_at, x0 + z * (upper_map[6] - own_upper_at[3]),
-                               y0 + z * (upper_map[7] - own_upper_at[4]), own)  # fmt: skip
-                known = own[4] if seen else 0.0
-            if cover > 0.0:
-                dim = (
-                    (0.3 + 0.7 * shadow) * (0.6 + 0.4 * side) * (0.36 + 0.64 * np.exp(z / 13.0)) * (0.88 + 0.12 * room)
+                z = max(z_up, -14.0)
+                seen = _sample(
+                    own_upper,
+                    own_upper_at,
+                    x0 + z * (upper_map[6] - own_upper_at[3]),
+                    y0 + z * (upper_map[7] - own_upper_at[4]),
+                    own,
                 )
+                if seen:
+                    cover_up *= 1.0 - own[4]
+                    own_cover = own[3]
+            if max(cover_up, own_cover) < 0.999:
+                # cavity, darkest in the throat
+                v = (below / height - 0.55) / 0.5
+                throat = _decay((x0 / 15.0) ** 2 + v * v)
+                depth = 0.92 + 0.45 * room * room * (1.0 - throat) - 0.25 * throat
+                depth *= (0.45 + 0.55 * side * (1.0 - 0.35 * _decay(corner / 9.0))) * (0.6 + 0.4 * shadow)
+                log = _log(depth)
                 for i in range(3):
-                    value = colours[0, i] * bright * (1.0 - gum) + colours[1, i] * gum * (0.3 + 0.7 * bright)
-                    value *= dim ** (1.0 + 0.7 * (colours[5, i] - 1.0))
-                    value += (colours[4, i] - value) * min(spec * 0.5 * dim * (1.0 - 0.5 * gum), 1.0)
-                    out[i] += (value - out[i]) * cover * (1.0 - known)
-            if seen:
+                    out[i] = colours[3, i] * depth * (1.0 + (colours[5, i] - 1.0) * log)
+                lx = lower_map[0] * px + lower_map[1] * py + lower_map[2]
+                ly = lower_map[3] * px + lower_map[4] * py + lower_map[5]
+                # tongue: an ellipsoid in the jaw's frame
+                ex, ey = lower_map[6], lower_map[7]
+                ax, ay, az = tongue[3], tongue[4], tongue[5]
+                qx, qy = (lx - tongue[0] + tongue[2] * ex) / ax, (ly - tongue[1] + tongue[2] * ey) / ay
+                dx, dy = az * ex / ax, az * ey / ay
+                dd = dx * dx + dy * dy + 1.0
+                qd = qx * dx + qy * dy
+                disc = qd * qd - dd * (qx * qx + qy * qy - 1.0)
+                # about the distance to the outline, in mm
+                rim = disc / (2.0 * np.sqrt(max((qx / ax) ** 2 + (qy / ay) ** 2, 1e-6)) * dd)
+                edge = _step(rim - 0.5 * soft, soft + 2.6)
+                if edge > 0.0:
+                    s = (-qd + np.sqrt(max(disc, 0.0))) / dd
+                    nx, ny, nz = (qx + s * dx) / ax, (qy + s * dy) / ay, s / az
+                    norm = 1.0 / np.sqrt(nx * nx + ny * ny + nz * nz)
+                    nx, ny, nz = nx * norm, ny * norm, nz * norm
+                    tx = (qx + s * dx) * ax
+                    tz = tongue[2] + s * az
+                    lit = max(nx * light[0] + ny * light[1] + nz * light[2], 0.0)
+                    groove = _decay((tx / (1.0 + soft)) ** 2) / (1.0 + soft)
+                    tone = (0.35 + 0.68 * lit) * (0.45 + 0.55 * _decay(max(-tz - 4.0, 0.0) / 22.0))
+                    tone *= (0.5 + 0.5 * shadow) * (0.35 + 0.65 * room) * (0.55 + 0.45 * _step(rim, 7.0))
+                    # velvet of the tongue: coarse unevenness, fine papillae where the picture can show them
+                    bumps = 0.6 * _noise(grain, tx * 0.33, tz * 0.25) + fine * _noise(grain, tx * 1.7, tz * 1.2)
+                    tone *= (1.0 + 0.07 * bumps) * (1.0 - 0.14 * groove)
+                    wet = nx * light[0] + (ny + 0.10 * bumps) * light[1] + nz * (light[2] + 1.0)
+                    wet = _shine(wet * glance, 30.0) * (1.0 - 0.6 * groove) * room
+                    wet = min(max(wet * (0.16 + 0.08 * fine * bumps), 0.0), 1.0)
+                    log = _log(tone)
+                    for i in range(3):
+                        value = colours[2, i] * tone * (1.0 + (colours[5, i] - 1.0) * log)
+                        value += (colours[4, i] - value) * wet
+                        out[i] += (value - out[i]) * edge
+                cover, gum, bright, spec, z = _tooth(
+                    lx, ly, ex, ey, lower_table[0, 8], lower_table, -1.0, soft, light, grain
+                )
+                if cover > 0.0:
+                    dim = (0.35 + 0.65 * shadow) * (0.6 + 0.4 * side) * (0.42 + 0.58 * _decay(-z / 12.0))
+                    dim *= (0.6 + 0.4 * room) * (1.0 - 0.25 * _decay(above / 3.0))
+                    log = 0.7 * _log(dim)
+                    shine = min(spec * 0.35 * dim * (1.0 - 0.5 * gum), 1.0)
+                    for i in range(3):
+                        value = colours[0, i] * bright * (1.0 - gum) + colours[1, i] * gum * (0.3 + 0.7 * bright)
+                        value *= dim * (1.0 + (colours[5, i] - 1.0) * log)
+                        value += (colours[4, i] - value) * shine
+                        out[i] += (value - out[i]) * cover
+                if open_photo:
+                    z = max(-0.015 * lx * lx, -6.0)
+                    mx, my = lx + z * (ex - own_lower_at[3]), ly + z * (ey - own_lower_at[4])
+                    if _sample(own_lower, own_lower_at, mx, my, low_own):
+                        for i in range(3):
+                            out[i] += (low_own[i] - out[i]) * low_own[3]
+            if cover_up > 0.0:
+                dim = (0.3 + 0.7 * shadow) * (0.6 + 0.4 * side) * (0.36 + 0.64 * _decay(-z_up / 13.0))
+                dim *= 0.88 + 0.12 * room
+                log = 0.7 * _log(dim)
+                shine = min(spec_up * 0.5 * dim * (1.0 - 0.5 * gum_up), 1.0)
                 for i in range(3):
-                    out[i] += (own[i] - out[i]) * own[3]
+                    value = colours[0, i] * bright_up * (1.0 - gum_up) + colours[1, i] * gum_up * (
+                        0.3 + 0.7 * bright_up
+                    )
+                    value *= dim * (1.0 + (colours[5, i] - 1.0) * log)
+                    value += (colours[4, i] - value) * shine
+                    out[i] += (value - out[i]) * cover_up
+            if own_cover > 0.0:
+                for i in range(3):
+                    out[i] += (own[i] - out[i]) * own_cover
             # the photo's own grain, fixed to the skull
             if grain_amount > 0.0:
                 noise = 1.9 * _noise(grain, x0 * grain_scale, y0 * grain_scale)
@@ -339,6 +391,6 @@ def draw_line(canvas, top, left, rows, cols, plane, lips, span, strength, width,
             if abs(d) > 3.0:
                 continue
             ends = min(x - lo, hi - x) / (0.12 * (hi - lo))
-            fade = strength * np.exp(-0.5 * d * d) * min(ends, 1.0) * (1.0 - _step(up - low - 1.5, 2.0))
+            fade = strength * _decay(0.5 * d * d) * min(ends, 1.0) * (1.0 - _step(up - low - 1.5, 2.0))
             for i in range(3):
                 canvas[py, px, i] = min(max(canvas[py, px, i] * (1.0 - fade), 0.0), 255.0) + half

@@ -10,7 +10,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def nearest_edges(at, points, edges):  # noqa: ANN001, ANN201
+def nearest_edges(at, points, edges):
     """For places (N, 2) the nearest edge (E, 2) of points (P, 2): its two points (N, 2), where between them (N,) and
     how far away (N,)."""
     near = np.empty((len(at), 2), np.int64)
@@ -36,8 +36,24 @@ def nearest_edges(at, points, edges):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def move_points(points, source, moves, near, share, spread, turn, shift, pin, rotation, pivot, translation, centre, scale,
-                distance, out):  # noqa: ANN001, ANN201  # fmt: skip
+def move_points(
+    points,
+    source,
+    moves,
+    near,
+    share,
+    spread,
+    turn,
+    shift,
+    pin,
+    rotation,
+    pivot,
+    translation,
+    centre,
+    scale,
+    distance,
+    out,
+):
     """Posed picture positions (N, 3: x, y, nearness) of face points followed by the sheet's.
 
     moves (F, 3) displacement of the face's points in the camera's frame; near, share, spread for the sheet's points;
@@ -66,7 +82,7 @@ def move_points(points, source, moves, near, share, spread, turn, shift, pin, ro
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def moved_box(posed, source, gain, least, margin, width, height):  # noqa: ANN001, ANN201
+def moved_box(posed, source, gain, least, margin, width, height):
     """x0, y0, x1, y1 of all that moves by more than `least` pixels or changes its brightness, `margin` wider; empty
     when nothing does."""
     x0, y0, x1, y1 = 1e9, 1e9, -1e9, -1e9
@@ -84,7 +100,7 @@ def moved_box(posed, source, gain, least, margin, width, height):  # noqa: ANN00
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def rasterise(posed, source, gain, triangles, faces, x0, y0, map_x, map_y, gains, near):  # noqa: ANN001, ANN201
+def rasterise(posed, source, gain, triangles, faces, x0, y0, map_x, map_y, gains, near):
     """Fill the maps (h, w) of the box that starts at x0, y0; pixels without a triangle keep their own place.
 
     posed (N, 3) picture position and nearness, source (N, 2), gain (N,) brightness; the first `faces` triangles are the
@@ -144,7 +160,7 @@ def rasterise(posed, source, gain, triangles, faces, x0, y0, map_x, map_y, gains
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def compose(photo, warped, cover, plate, map_x, map_y, gains, x0, y0, layered, least, out):  # noqa: ANN001, ANN201
+def compose(photo, warped, cover, plate, map_x, map_y, gains, x0, y0, layered, least, out):
     """The picture inside the box: the warped person over the plate, and the photo itself where nothing moves.
 
     photo, plate (h, w, 3) uint8 of the box; warped (h, w, 3) uint8, cover (h, w) uint8 matte of the warped person;
@@ -172,19 +188,32 @@ def compose(photo, warped, cover, plate, map_x, map_y, gains, x0, y0, layered, l
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def soften_steps(image, map_x, map_y, step, out):  # noqa: ANN001, ANN201
+def soften_steps(image, map_x, map_y, step, out):
     """Average over 3 x 3 pixels where neighbours come from places more than `step` pixels apart (the far edge of a
     turned face). image, out (h, w, 3) uint8; out holds a copy of image."""
     h, w = map_x.shape
     for y in range(1, h - 1):
         for x in range(1, w - 1):
-            jump = max(abs(map_x[y, x + 1] - map_x[y, x]), abs(map_x[y, x] - map_x[y, x - 1]),
-                       abs(map_x[y + 1, x] - map_x[y, x]), abs(map_x[y, x] - map_x[y - 1, x]),
-                       abs(map_y[y, x + 1] - map_y[y, x]), abs(map_y[y, x] - map_y[y, x - 1]),
-                       abs(map_y[y + 1, x] - map_y[y, x]), abs(map_y[y, x] - map_y[y - 1, x]))  # fmt: skip
+            jump = max(
+                abs(map_x[y, x + 1] - map_x[y, x]),
+                abs(map_x[y, x] - map_x[y, x - 1]),
+                abs(map_x[y + 1, x] - map_x[y, x]),
+                abs(map_x[y, x] - map_x[y - 1, x]),
+                abs(map_y[y, x + 1] - map_y[y, x]),
+                abs(map_y[y, x] - map_y[y, x - 1]),
+                abs(map_y[y + 1, x] - map_y[y, x]),
+                abs(map_y[y, x] - map_y[y - 1, x]),
+            )
             if jump > step:
                 for c in range(3):
                     total = 4 * np.int32(image[y, x, c])
-                    total += 2 * (np.int32(image[y - 1, x, c]) + image[y + 1, x, c] + image[y, x - 1, c] + image[y, x + 1, c])
-                    total += np.int32(image[y - 1, x - 1, c]) + image[y - 1, x + 1, c] + image[y + 1, x - 1, c] + image[y + 1, x + 1, c]
+                    total += 2 * (
+                        np.int32(image[y - 1, x, c]) + image[y + 1, x, c] + image[y, x - 1, c] + image[y, x + 1, c]
+                    )
+                    total += (
+                        np.int32(image[y - 1, x - 1, c])
+                        + image[y - 1, x + 1, c]
+                        + image[y + 1, x - 1, c]
+                        + image[y + 1, x + 1, c]
+                    )
                     out[y, x, c] = np.uint8((total + 8) >> 4)

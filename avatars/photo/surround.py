@@ -32,7 +32,7 @@ class SurroundSettings:
 
 @dataclass(frozen=True)
 class Surround:
-    """points (G, 3) camera's frame, source (G, 2) pixels; near (G, 2) the two outline points and share (G,) of the second;
+    """points (G, 3) camera's frame, source (G, 2) pixels; near (G, 2) two outline points and share (G,) of the second;
     spread, turn, shift, pin (G,) weights 0..1 of expression, rotation, translation and border; triangles (M, 3)."""
 
     points: np.ndarray
@@ -93,11 +93,15 @@ def surround(face: FaceGeometry, size: tuple[int, int], settings: SurroundSettin
     sheet = _following(face, source, edges, size, settings)
     columns, rows = counts[0] + 1, counts[1]
     first = (np.arange(rows)[:, None] * columns + np.arange(columns - 1)).ravel()
-    triangles = np.concatenate([np.stack([first, first + 1, first + columns], 1),
-                                np.stack([first + 1, first + columns + 1, first + columns], 1)])  # fmt: skip
+    triangles = np.concatenate(
+        [
+            np.stack([first, first + 1, first + columns], 1),
+            np.stack([first + 1, first + columns + 1, first + columns], 1),
+        ]
+    )
     sheet = replace(sheet, points=sheet.points - [0, 0, 0.8], triangles=triangles.astype(np.int32))
     sheet = replace(sheet, points=face.unproject(source, sheet.points[:, 2]))
-    join = lambda name: np.concatenate([getattr(rings, name), getattr(sheet, name)])  # noqa: E731
+    join = lambda name: np.concatenate([getattr(rings, name), getattr(sheet, name)])
     names = ("points", "source", "near", "share", "spread", "turn", "shift", "pin")
     return Surround(*(join(n) for n in names), np.concatenate([rings.triangles, sheet.triangles + len(rings.source)]))
 
@@ -134,16 +138,23 @@ def _rings(face: FaceGeometry, size: tuple[int, int], settings: SurroundSettings
     p, q, r = (source[triangles[:, k]] for k in range(3))
     area = (q[:, 0] - p[:, 0]) * (r[:, 1] - p[:, 1]) - (q[:, 1] - p[:, 1]) * (r[:, 0] - p[:, 0])
     triangles[area < 0] = triangles[area < 0][:, ::-1]
-    take = lambda x: np.where(on_edge, 1.0, x)  # noqa: E731
+    take = lambda x: np.where(on_edge, 1.0, x)
     return replace(
-        found, points=face.unproject(source, depth), near=near, share=share, spread=take(found.spread),
-        turn=take(found.turn), shift=take(found.shift), pin=np.where(on_edge, border_weight(source, size, settings.border * scale), found.pin),
+        found,
+        points=face.unproject(source, depth),
+        near=near,
+        share=share,
+        spread=take(found.spread),
+        turn=take(found.turn),
+        shift=take(found.shift),
+        pin=np.where(on_edge, border_weight(source, size, settings.border * scale), found.pin),
         triangles=triangles.astype(np.int32),
-    )  # fmt: skip
+    )
 
 
-def _following(face: FaceGeometry, source: np.ndarray, edges: np.ndarray, size: tuple[int, int],
-               settings: SurroundSettings) -> Surround:  # fmt: skip
+def _following(
+    face: FaceGeometry, source: np.ndarray, edges: np.ndarray, size: tuple[int, int], settings: SurroundSettings
+) -> Surround:
     """How places (N, 2) of the photo follow the face; without triangles."""
     from avatars.photo.raster import nearest_edges
 
@@ -158,7 +169,9 @@ def _following(face: FaceGeometry, source: np.ndarray, edges: np.ndarray, size: 
     down = down / max(np.linalg.norm(down), 1e-6)
     chin = ((face.source[152] - face.centre) @ down) / scale
     under = ((source - face.centre) @ down) / scale - chin
-    jaw = 0.45 * (1 + np.cos(np.pi * np.clip(np.abs((source - face.source[152]) @ [down[1], -down[0]]) / scale / 1.4, 0, 1)))
+    jaw = 0.45 * (
+        1 + np.cos(np.pi * np.clip(np.abs((source - face.source[152]) @ [down[1], -down[0]]) / scale / 1.4, 0, 1))
+    )
     start = under + 0.35 * (1 - jaw / 0.9)  # the jaw rises towards the ears, and the neck's edge with it
     turn = 1 - _smooth(start / settings.neck)
     shift = 1 - _smooth(start / settings.body)

@@ -160,17 +160,23 @@ ACTIONS = {
     "smile": ({"mouthSmile": 1}, lambda p: -p[[61, 291], 1].mean() + p[[13, 14], 1].mean(), -1),
     "smile width": ({"mouthSmile": 1}, lambda p: np.linalg.norm(p[61] - p[291]), 1),
     "frown": ({"mouthFrown": 1}, lambda p: p[[13, 14], 1].mean() - p[[61, 291], 1].mean(), 1),
-    "surprise, mouth": ({"jawOpen": 0.4, "browInnerUp": 1, "browOuterUp": 1, "eyeWide": 1},
-                        lambda p: np.linalg.norm(p[13] - p[14]), 1),
-    "surprise, brows": ({"jawOpen": 0.4, "browInnerUp": 1, "browOuterUp": 1, "eyeWide": 1},
-                        lambda p: p[[107, 336, 105, 334], 1].mean(), 1),
+    "surprise, mouth": (
+        {"jawOpen": 0.4, "browInnerUp": 1, "browOuterUp": 1, "eyeWide": 1},
+        lambda p: np.linalg.norm(p[13] - p[14]),
+        1,
+    ),
+    "surprise, brows": (
+        {"jawOpen": 0.4, "browInnerUp": 1, "browOuterUp": 1, "eyeWide": 1},
+        lambda p: p[[107, 336, 105, 334], 1].mean(),
+        1,
+    ),
     "anger": ({"browDown": 1, "eyeSquint": 0.5, "mouthPress": 0.5}, lambda p: p[[107, 336], 1].mean(), -1),
     "disgust": ({"noseSneer": 1, "mouthUpperUp": 0.6}, lambda p: p[0, 1] - p[2, 1], 1),
     "fear": ({"browInnerUp": 0.8, "eyeWide": 0.8, "mouthStretch": 0.6}, lambda p: p[[107, 336], 1].mean(), 1),
     "blink": ({"eyeBlink": 1}, lambda p: lid_opening(p, "Left") + lid_opening(p, "Right"), -1),
     "pucker": ({"mouthPucker": 1}, lambda p: np.linalg.norm(p[61] - p[291]), -1),
     "jaw": ({"jawOpen": 1}, lambda p: np.linalg.norm(p[13] - p[14]), 1),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("action", ACTIONS)

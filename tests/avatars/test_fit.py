@@ -22,8 +22,9 @@ def weights_of(**shapes: float) -> np.ndarray:
     return out
 
 
-def face(weights: np.ndarray, shape: np.ndarray = MEAN, angles=(0, 0, 0), gaze=(0.0, 0.0), noise: float = 0.0,
-         seed: int = 0) -> np.ndarray:  # fmt: skip
+def face(
+    weights: np.ndarray, shape: np.ndarray = MEAN, angles=(0, 0, 0), gaze=(0.0, 0.0), noise: float = 0.0, seed: int = 0
+) -> np.ndarray:
     """(478, 3) landmarks in pixels, 110 to an eye span; the irises look along `gaze` (yaw, pitch) radians."""
     head = displace(shape, weights, fields_for(shape))
     eyes = []
@@ -65,8 +66,19 @@ def test_the_neutral_is_found_under_pose_and_noise(fit, person):
     assert np.abs(fit.neutral.shape - person)[:, :2].mean() < 0.01
 
 
-SINGLE = ("jawOpen", "mouthSmileLeft", "browInnerUp", "browDownRight", "mouthPucker", "eyeWideLeft",
-          "mouthFrownRight", "noseSneerLeft", "mouthLeft", "cheekPuff", "mouthFunnel")  # fmt: skip
+SINGLE = (
+    "jawOpen",
+    "mouthSmileLeft",
+    "browInnerUp",
+    "browDownRight",
+    "mouthPucker",
+    "eyeWideLeft",
+    "mouthFrownRight",
+    "noseSneerLeft",
+    "mouthLeft",
+    "cheekPuff",
+    "mouthFunnel",
+)
 
 
 @pytest.mark.parametrize("name", SINGLE)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -21,7 +24,8 @@ def mesh(jaw: float = 0.0, *, yaw: float = 0.0, size: int = SIZE, gap: float = 0
     shape = 0.5 * (shape + shape[MIRROR] * [-1, 1, 1])
     low, high = LIPS_INNER[1:10], LIPS_INNER[:10:-1]
     middle = 0.5 * (shape[low] + shape[high])
-    shape[low], shape[high] = middle - [0, 0.5 * gap, 0], middle + [0, 0.5 * gap, 0]
+    apart = np.array([0.0, 0.5 * gap, 0.0])
+    shape[low], shape[high] = middle - apart, middle + apart
     a = JAW_FULL * jaw
     turn = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     shape[CHIN] = (shape[CHIN] - HINGE) @ turn.T + HINGE
@@ -43,7 +47,7 @@ def portrait(points: np.ndarray, size: int = SIZE, grey: bool = False, inside: b
     for eye in (EYE_LEFT, EYE_RIGHT):
         fill(eye, WHITE)
     if inside:
-        hole = mouth_hole(points, image.shape[:2], 0)[..., None]
+        hole = mouth_hole(points, image.shape, 0)[..., None]
         top, bottom = points[13, 1], points[14, 1]
         rows = (np.arange(size)[:, None, None] - top) / (bottom - top)
         mouth = np.where(rows < 0.35, (228, 220, 206), np.where(rows < 0.6, (50, 26, 24), (190, 110, 104)))
@@ -52,7 +56,7 @@ def portrait(points: np.ndarray, size: int = SIZE, grey: bool = False, inside: b
     return np.repeat(image.mean(-1, keepdims=True).astype(np.uint8), 3, -1) if grey else image
 
 
-def painted(mouth: MouthInterior, image: np.ndarray, points: np.ndarray, **how: float) -> np.ndarray:
+def painted(mouth: MouthInterior, image: np.ndarray, points: np.ndarray, **how: Any) -> np.ndarray:
     canvas = image.copy()
     mouth.paint(canvas, points, **how)
     return canvas
@@ -94,12 +98,12 @@ def test_only_the_hole_changes(mouth: MouthInterior, photo: np.ndarray, jaw: flo
     points = mesh(jaw)
     changed = (painted(mouth, photo, points, jaw=jaw) != photo).any(-1)
     assert changed.any()
-    assert not (changed & (mouth.hole(points, photo.shape[:2]) <= 0.002)).any()
+    assert not (changed & (mouth.hole(points, photo.shape) <= 0.002)).any()
 
 
 def test_a_given_hole_is_obeyed(mouth: MouthInterior, photo: np.ndarray) -> None:
     points = mesh(0.5)
-    hole = mouth_hole(points, photo.shape[:2])
+    hole = mouth_hole(points, photo.shape)
     hole[:, : SIZE // 2] = 0
     changed = (painted(mouth, photo, points, jaw=0.5, hole=hole) != photo).any(-1)
     assert changed[:, SIZE // 2 :].any() and not changed[:, : SIZE // 2].any()
@@ -111,7 +115,7 @@ def test_small_steps_make_small_changes(mouth: MouthInterior, photo: np.ndarray)
         canvas = photo.astype(np.float32)
         mouth.paint(canvas, mesh(jaw, yaw=8 * jaw), jaw=float(jaw), tongue=float(jaw))
         frames.append(canvas)
-    steps = np.array([np.abs(b - a).mean() for a, b in zip(frames, frames[1:])])
+    steps = np.array([np.abs(b - a).mean() for a, b in pairwise(frames)])
     assert steps.max() < 6 * np.median(steps)
 
 
@@ -148,7 +152,7 @@ def test_a_straight_face_has_a_symmetric_mouth(photo: np.ndarray) -> None:
     points = mesh(0.6)
     image = np.ascontiguousarray(0.5 * (photo + photo[:, ::-1].astype(float))).astype(np.uint8)
     canvas = painted(MouthInterior.from_photo(image, mesh()), image, points, jaw=0.6).astype(float)
-    change = np.abs(canvas - canvas[:, ::-1])[mouth_hole(points, image.shape[:2]) > 0.5]
+    change = np.abs(canvas - canvas[:, ::-1])[mouth_hole(points, image.shape) > 0.5]
     assert change.mean() < 5
 
 
@@ -159,7 +163,7 @@ def test_twice_the_size_is_the_same_mouth() -> None:
     reduced = cv2.resize(canvas, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(float)
     points = mesh(0.6, size=2 * SIZE) / 2 - [0.25, 0.25, 0]
     direct = painted(mouth, small, points, jaw=0.6).astype(float)
-    assert np.abs(reduced - direct)[mouth_hole(points, small.shape[:2]) > 0.98].mean() < 6
+    assert np.abs(reduced - direct)[mouth_hole(points, small.shape) > 0.98].mean() < 6
 
 
 def test_a_crop_is_painted_like_the_whole(mouth: MouthInterior, photo: np.ndarray) -> None:
@@ -202,7 +206,7 @@ def test_teeth_turn_with_the_head(mouth: MouthInterior, photo: np.ndarray) -> No
     def midline(yaw: float) -> float:
         points = mesh(0.4, yaw=yaw)
         canvas = painted(mouth, np.full_like(photo, 60), points, jaw=0.4).astype(float).mean(-1)
-        bright = np.clip(canvas - 140, 0, None) * (mouth_hole(points, photo.shape[:2]) > 0.5)
+        bright = np.clip(canvas - 140, 0, None) * (mouth_hole(points, photo.shape) > 0.5)
         return float((bright.sum(0) * np.arange(SIZE)).sum() / bright.sum() - points[13, 0])
 
     left, straight, right = midline(-15), midline(0), midline(15)
@@ -215,7 +219,7 @@ def test_an_open_photo_keeps_its_own_mouth(open_mouth: MouthInterior, open_photo
     points = mesh(0.6)
     assert open_mouth.own.edge is not None
     canvas = painted(open_mouth, np.full_like(open_photo, 90), points, jaw=0.6)
-    core = cv2.erode(mouth_hole(points, open_photo.shape[:2]), np.ones((7, 7))) > 0.98
+    core = cv2.erode(mouth_hole(points, open_photo.shape), np.ones((7, 7))) > 0.98
     assert np.abs(canvas.astype(float) - open_photo)[core].mean() < 6
 
 
@@ -248,5 +252,5 @@ def test_any_face_size(size: int) -> None:
     image = portrait(mesh(size=size), size)
     mouth = MouthInterior.from_photo(image, mesh(size=size))
     canvas = painted(mouth, image, mesh(0.5, size=size), jaw=0.5)
-    hole = mouth_hole(mesh(0.5, size=size), image.shape[:2]) > 0.9
+    hole = mouth_hole(mesh(0.5, size=size), image.shape) > 0.9
     assert (canvas[hole].astype(int) - np.array(SKIN)).min() < -40

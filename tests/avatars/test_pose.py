@@ -8,14 +8,21 @@ import pytest
 from avatars.facemesh import MEAN, to_head_frame
 from avatars.fields import displace
 from avatars.pose import FOCAL, Pose, fit_pose, to_head, to_pixels
-from studio.arkit import ARKIT, INDEX
+from studio.arkit import ARKIT
 from studio.motion import EYE_SPAN, rotation_angles, rotation_matrix
 
 SIZE = (640, 480)
 
 
-def posed(shape: np.ndarray, yaw: float, pitch: float, roll: float, scale: float = 110.0, nearness: float = 0.0,
-          at: tuple[float, float] = (300.0, 200.0)) -> np.ndarray:  # fmt: skip
+def posed(
+    shape: np.ndarray,
+    yaw: float,
+    pitch: float,
+    roll: float,
+    scale: float = 110.0,
+    nearness: float = 0.0,
+    at: tuple[float, float] = (300.0, 200.0),
+) -> np.ndarray:
     """Landmarks in pixels of a shape under a pose in degrees."""
     rotation = rotation_matrix(*np.radians([yaw, pitch, roll]))
     return to_pixels(shape, Pose(rotation, np.array([at[0], -at[1], 0.0]), scale, nearness, SIZE))
@@ -34,7 +41,7 @@ def test_a_neutral_face_gives_its_pose_exactly(angles):
 
 
 def test_signs_are_those_of_the_vocabulary():
-    nose = lambda *angles: posed(MEAN, *angles)[1] - posed(MEAN, *angles)[[33, 263]].mean(0)  # noqa: E731
+    nose = lambda *angles: posed(MEAN, *angles)[1] - posed(MEAN, *angles)[[33, 263]].mean(0)
     assert nose(20, 0, 0)[0] > 10  # yaw: towards the picture's right
     assert nose(0, 20, 0)[1] > nose(0, 0, 0)[1] + 5  # pitch: down
     left = posed(MEAN, 0, 0, 15)[263] - posed(MEAN, 0, 0, 15)[33]

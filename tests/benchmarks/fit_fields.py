@@ -238,7 +238,7 @@ ANATOMY: dict[str, list[Seed]] = {
         ("cheek, carried along", "pull", "face", (0.65, -0.65), (0.45, 0.50)),
         ("platysma at the jaw line", "pull", "below mouth", (0.55, -1.00), (0.40, 0.35)),
     ],
-}  # fmt: skip
+}
 
 LACKING = {
     # Measured lips come forward but hardly narrow: people's narrow by a quarter, and round up to an O.

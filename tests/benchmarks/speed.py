@@ -143,7 +143,8 @@ def main() -> int:
         if not args.skip_memory:
             short, long = (peak_memory(s, 512, out) for s in (args.seconds, args.long))
             print(
-                f"peak memory: {short:.0f} MB for {args.seconds:g} s, {long:.0f} MB for {args.long:g} s, ratio {long / short:.3f}"
+                f"peak memory: {short:.0f} MB for {args.seconds:g} s, {long:.0f} MB for {args.long:g} s, "
+                f"ratio {long / short:.3f}"
             )
     return 0
 

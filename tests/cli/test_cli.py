@@ -316,7 +316,7 @@ def test_ctrl_c_leaves_no_file(tmp_path, sign):
 def test_a_video_is_edited_frame_by_frame_and_keeps_its_sound(tmp_path, voice):
     clip = tmp_path / "clip.mp4"
     assert run("animate", "--sample", "--audio", voice, "--size", 256, "--fps", 30, "-o", clip)[0] == 0
-    code, out, err = run("edit", clip, "--set", "browInnerUp=0.8", "-o", tmp_path / "out.mp4")
+    code, _out, err = run("edit", clip, "--set", "browInnerUp=0.8", "-o", tmp_path / "out.mp4")
     assert code == 0, err
     from studio.media import Clip
 

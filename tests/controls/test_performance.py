@@ -25,14 +25,22 @@ SIZE = (640, 480)
 OTHER = (MEAN * np.float32([0.93, 1.12, 1.1])).astype(np.float32)
 
 
-def seen(k: int, shapes: dict[str, float] | None = None, angles=(0.0, 0.0, 0.0), shape=MEAN, at=(320.0, 240.0),
-         scale: float = 120.0) -> Observation:  # fmt: skip
+def seen(
+    k: int,
+    shapes: dict[str, float] | None = None,
+    angles=(0.0, 0.0, 0.0),
+    shape=MEAN,
+    at=(320.0, 240.0),
+    scale: float = 120.0,
+) -> Observation:
     weights = np.zeros(len(ARKIT), np.float32)
     for name, value in (shapes or {}).items():
         weights[INDEX[name]] = value
     head = displace(shape, weights)
-    eyes = [np.repeat((head[c].mean(0) + np.array([*r, 0]))[None], 5, 0)
-            for r, c in ((IRIS[1], EYE_RIGHT[[0, 8]]), (IRIS[0], EYE_LEFT[[0, 8]]))]  # fmt: skip
+    eyes = [
+        np.repeat((head[c].mean(0) + np.array([*r, 0]))[None], 5, 0)
+        for r, c in ((IRIS[1], EYE_RIGHT[[0, 8]]), (IRIS[0], EYE_LEFT[[0, 8]]))
+    ]
     pose = Pose(rotation_matrix(*np.radians(angles)), np.array([at[0], -at[1], 0.0]), scale, 0.0, SIZE)
     points = to_pixels(np.concatenate([head, *eyes]), pose)
     return Observation(points, SIZE, fit_pose(points, size=SIZE).head, None, 1.0, 0, k / FPS)

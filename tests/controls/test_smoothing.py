@@ -13,14 +13,18 @@ from studio.motion import FaceMotion, join
 
 def noisy(frames: int = 61, seed: int = 0) -> FaceMotion:
     random = np.random.default_rng(seed)
-    return FaceMotion(random.random((frames, 52)), Fraction(25), random.normal(size=(frames, 6)),
-                      residual=random.normal(size=(frames, 468, 3)))  # fmt: skip
+    return FaceMotion(
+        random.random((frames, 52)),
+        Fraction(25),
+        random.normal(size=(frames, 6)),
+        residual=random.normal(size=(frames, 468, 3)),
+    )
 
 
 def cut(motion: FaceMotion, sizes: list[int]):
     at = 0
     for size in sizes:
-        yield motion[at:at + size]
+        yield motion[at : at + size]
         at += size
 
 

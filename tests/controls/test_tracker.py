@@ -163,7 +163,7 @@ def test_ids_stay_with_their_faces(astronaut):
     pictures = []
     for k in range(8):
         both = np.full((512, 900, 3), 40, np.uint8)
-        both[20 + 3 * k:340 + 3 * k, 10:330] = small
+        both[20 + 3 * k : 340 + 3 * k, 10:330] = small
         both[:, 388:] = astronaut
         pictures.append(both)
     out = [faces for _, faces in FaceTracker(max_faces=3).track(frames(pictures))]
@@ -197,12 +197,28 @@ def test_loading_the_networks_is_silent_and_light():
 
 
 FOUND = {
-    "astronaut_smile.png": 1, "cartoon_boy_3d.jpg": 1, "dark_skin_disgust.jpg": 1, "face_cut_by_border.jpg": 1,
-    "fear_tiny.jpg": 1, "glasses_curly_frown.jpg": 1, "grey_beard_34.png": 1, "hat_smile.png": 1, "large_3500px.jpg": 1,
-    "neutral_long_hair.png": 1, "old_photo_moustache.jpg": 1, "old_woman_painting.png": 1, "painted_child.jpg": 1,
-    "painting_half_length.jpg": 1, "shout_open_mouth.jpg": 1, "side_view_rgba.png": 1, "six_faces.jpg": 6,
-    "statue_terracotta.jpg": 1, "wink_crooked_smile.png": 1, "cat.png": 0, "no_face_coffee.png": 0,
-}  # fmt: skip
+    "astronaut_smile.png": 1,
+    "cartoon_boy_3d.jpg": 1,
+    "dark_skin_disgust.jpg": 1,
+    "face_cut_by_border.jpg": 1,
+    "fear_tiny.jpg": 1,
+    "glasses_curly_frown.jpg": 1,
+    "grey_beard_34.png": 1,
+    "hat_smile.png": 1,
+    "large_3500px.jpg": 1,
+    "neutral_long_hair.png": 1,
+    "old_photo_moustache.jpg": 1,
+    "old_woman_painting.png": 1,
+    "painted_child.jpg": 1,
+    "painting_half_length.jpg": 1,
+    "shout_open_mouth.jpg": 1,
+    "side_view_rgba.png": 1,
+    "six_faces.jpg": 6,
+    "statue_terracotta.jpg": 1,
+    "wink_crooked_smile.png": 1,
+    "cat.png": 0,
+    "no_face_coffee.png": 0,
+}
 
 
 @pytest.mark.parametrize("name", FOUND)

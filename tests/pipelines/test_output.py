@@ -1,4 +1,3 @@
-import os
 from types import SimpleNamespace
 
 import pytest
@@ -57,7 +56,7 @@ def test_no_permission(tmp_path, monkeypatch):
 
 
 def test_full_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=10, f_frsize=4096))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=40960))
     with pytest.raises(OutputError, match="full"):
         check_output(tmp_path / "a.mp4", "video")
 

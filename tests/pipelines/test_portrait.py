@@ -50,7 +50,7 @@ def test_no_face_names_the_file(tmp_path):
 
     path = tmp_path / "tree.png"
     Image.fromarray(picture()).save(path)
-    with pytest.raises(NoFaceError, match="tree.png"):
+    with pytest.raises(NoFaceError, match=r"tree\.png"):
         read_portrait(path, Blind())
 
 

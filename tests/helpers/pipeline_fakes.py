@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil
@@ -47,7 +48,7 @@ class Driver:
             if ready > done:
                 edges = [int(k * 16000 / fps) - dropped for k in range(done, ready + 1)]
                 weights = np.zeros((ready - done, 52), np.float32)
-                for k, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
+                for k, (low, high) in enumerate(itertools.pairwise(edges)):
                     weights[k, INDEX["jawOpen"]] = np.abs(samples[low:high]).max(initial=0)
                 yield FaceMotion(weights, fps, start=done)
                 done, dropped, samples = ready, dropped + edges[-1], samples[edges[-1] :].copy()

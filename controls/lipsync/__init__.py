@@ -1,0 +1,1 @@
+"""Speech to visemes by a small trained network, and visemes to motion."""

@@ -1,0 +1,149 @@
+"""Makes the lip-sync network again from nothing: speaks the training set, trains, writes safetensors.
+
+    python -m demos.train_speech corpus/ controls/data/lipsync.safetensors
+
+Needs torch, wordfreq and soundfile from PyPI (`pip install "face-studio[speech-training]"`) and the programs
+espeak-ng, flite and festival with their voices (the list is in `controls/data/lipsync.md`). The corpus takes
+some 4 minutes and 500 MB, training 20 to 40 minutes on two cores. Same seed, same machine: same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from controls.lipsync.mel import HOP, RATE, Ear
+from controls.lipsync.phones import INDEX, NAMES, PHONES
+from demos.speech_training import augment
+from demos.speech_training.corpus import Plan, build, load
+from demos.speech_training.model import LipNet, export, shifted
+
+OPENNESS = np.array([PHONES[name].openness for name in NAMES], np.float32)
+ROUNDING = np.array([PHONES[name].rounding for name in NAMES], np.float32)
+SPREAD = np.array([PHONES[name].spread for name in NAMES], np.float32)
+_SHUT = np.array([PHONES[name].viseme in ("PP", "sil") for name in NAMES])
+
+
+def lip_targets(marks: np.ndarray) -> np.ndarray:
+    """(T,) phone classes -> (T, 3) openness, rounding, spread, smoothed over 100 ms; shut in p, b, m and silence."""
+    seen = marks.copy()
+    h = INDEX["h"]
+    for i in range(len(seen) - 2, -1, -1):  # h takes the lips of what follows
+        if seen[i] == h:
+            seen[i] = seen[i + 1]
+    window = np.hanning(13)[1:-1]
+    window /= window.sum()
+    smooth = lambda x: np.convolve(np.pad(x, 5, mode="edge"), window, "valid")
+    openness = np.where(_SHUT[seen], 0.0, smooth(OPENNESS[seen]))
+    return np.stack([openness, smooth(ROUNDING[seen]), smooth(SPREAD[seen])], 1).astype(np.float32)
+
+
+def sequence(clips: list, pick: np.random.Generator, augmented: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """About 12 s: a few clips with pauses between, degraded together. Features (T, 42), classes (T,)."""
+    sounds, marks = [], []
+    frames = 0
+    gap = lambda: int(pick.choice([5, 15, 40, 90]) * (0.5 + pick.random()))
+    while frames < 1000:
+        if augmented and pick.random() < 0.09:
+            count = int(pick.integers(100, 400))
+            sounds.append(augment.no_speech(count * HOP, pick))
+            marks.append(np.full(count, INDEX["sil"], np.int16))
+        else:
+            samples, labels, _ = clips[pick.integers(len(clips))]
+            if augmented:
+                samples, labels = augment.stretch(samples, labels, pick.uniform(0.85, 1.18))
+            whole = len(labels) * HOP
+            sounds.append(samples[:whole] * 10 ** pick.uniform(-0.4, 0.1))
+            marks.append(labels)
+        frames += len(marks[-1])
+        pause = gap()
+        sounds.append(np.zeros(pause * HOP, np.float32))
+        marks.append(np.full(pause, INDEX["sil"], np.int16))
+        frames += pause
+    sound, mark = np.concatenate(sounds).astype(np.float32), np.concatenate(marks)
+    if augmented and pick.random() < 0.65:
+        sound = augment.degrade(sound, pick)
+    features = Ear().feed(sound)
+    return features, mark[: len(features)]
+
+
+def prepare(
+    clips: list, count: int, seed: int, augmented: bool = True
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    pick = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        features, marks = sequence(clips, pick, augmented)
+        made.append((features.astype(np.float16), marks, lip_targets(marks)))
+    return made
+
+
+def train(clips: list, *, steps: int, versions: int, seed: int, augmented: bool = True, report=print) -> LipNet:
+    """Trains on sequences made anew in `versions` rounds; returns the network in eval mode."""
+    torch.manual_seed(seed)
+    pick = np.random.default_rng(seed)
+    hours = sum(len(s) for s, _, _ in clips) / RATE / 3600
+    per_round = max(50, int(hours * 3600 / 12))
+    net = LipNet()
+    report(f"{hours:.2f} h of speech, {sum(p.numel() for p in net.parameters()) / 1e6:.2f} M parameters")
+    optimiser = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.15)
+    start, total, length, batch = time.time(), 0.0, 400, 16
+    pool: list = []
+    for step in range(steps):
+        if step % -(-steps // versions) == 0:
+            pool = prepare(clips, per_round, seed + 1000 * step + 1, augmented)
+        rows = [pool[i] for i in pick.integers(0, len(pool), batch)]
+        starts = [int(pick.integers(0, len(marks) - length)) for _, marks, _ in rows]
+        cuts = [[part[s : s + length] for part in row[:3]] for row, s in zip(rows, starts, strict=True)]
+        features, marks, lips = (torch.from_numpy(np.stack(part)) for part in zip(*cuts, strict=True))
+        features, marks = features.float(), marks.long()
+        logits, shape = net(features)
+        late = 40  # frames at the start of a crop lack their past
+        wanted = shifted(marks)[:, late:]
+        loss = nn.functional.cross_entropy(logits[:, late:].flatten(0, 1), wanted.flatten(), label_smoothing=0.05)
+        answered = shifted(lips)[:, late:]
+        loss = loss + 4.0 * (shape[:, late:] - answered).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 2.0)
+        optimiser.step()
+        schedule.step()
+        total = 0.98 * total + 0.02 * loss.item() if step else loss.item()
+        if step % 100 == 99:
+            right = (logits[:, late:].argmax(-1) == wanted).float().mean().item()
+            report(f"step {step + 1}/{steps}  loss {total:.3f}  phones right {right:.2f}  {time.time() - start:.0f} s")
+    return net.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path, help="folder of the training set; spoken first where it is empty")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--rounds", type=int, default=4, help="how often the degraded training set is made anew")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--clean", action="store_true", help="train without augmentation (to see what it is worth)")
+    parser.add_argument("--without", default="", help="leave out voices that start so: espeak, flite, festival")
+    args = parser.parse_args()
+    if not any(args.corpus.glob("*.npz")):
+        for voice, seconds in build(args.corpus, Plan(seed=args.seed)).items():
+            print(f"{voice:40} {seconds / 60:6.1f} min")
+    clips = load(args.corpus)
+    if args.without:
+        clips = [clip for clip in clips if not clip[2].startswith(args.without)]
+    net = train(clips, steps=args.steps, versions=args.rounds, seed=args.seed, augmented=not args.clean)
+    from safetensors.torch import save_file
+
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    save_file(export(net), args.output, {"format": "face-studio lip-sync 1", "licence": "Apache-2.0"})
+    print(f"{args.output}: {args.output.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
