@@ -1,4 +1,6 @@
-"""Makes `demos/assets/speech.wav`, the speech of `face-studio animate --sample`. Run: python -m demos.make_sample_speech
+"""Makes `demos/assets/speech.wav`, the speech of `face-studio animate --sample`.
+
+Run: python -m demos.make_sample_speech
 
 It needs Flite (apt-get install flite), whose slt voice (Carnegie Mellon University, free for any use) speaks it.
 """
