@@ -77,6 +77,7 @@ NAMES = tuple(PHONES)
 INDEX = {name: i for i, name in enumerate(NAMES)}
 
 ARPABET: dict[str, tuple[str, ...]] = {
+    # fmt: off
     "aa": ("ɑ",),
     "ae": ("æ",),
     "ah": ("ʌ",),
@@ -128,6 +129,7 @@ ARPABET: dict[str, tuple[str, ...]] = {
     "y": ("j",),
     "z": ("z",),
     "zh": ("ʒ",),
+    # fmt: on
 }
 """ARPAbet (CMU dictionary, Festival and Flite; lower case, no stress digits) -> our classes."""
 
@@ -136,6 +138,7 @@ DIPHTHONG_SPLIT = {"aw": 0.6, "ay": 0.6, "ey": 0.5, "ow": 0.6, "oy": 0.6}
 
 _IPA: dict[str, str] = {
     # consonants
+    # fmt: off
     "p": "p",
     "b": "b",
     "m": "m",
@@ -161,7 +164,9 @@ _IPA: dict[str, str] = {
     "ɢ": "ɡ",
     "c": "k",
     "ɟ": "ɡ",
+    # fmt: on
     "ʔ": "",
+    # fmt: off
     "x": "x",
     "χ": "x",
     "ɣ": "x",
@@ -201,7 +206,9 @@ _IPA: dict[str, str] = {
     "h": "h",
     "ɦ": "h",
     "ɰ": "x",
+    # fmt: on
     # vowels
+    # fmt: off
     "i": "i",
     "ɨ": "ɪ",
     "ɯ": "ɪ",
@@ -233,6 +240,7 @@ _IPA: dict[str, str] = {
     "ʉ": "u",
     "u": "u",
     "ᵻ": "ɪ",
+    # fmt: on
 }
 _AFFRICATES = {
     "tʃ": ("tʃ",),

@@ -17,6 +17,7 @@ _LIPS_EN = (
 )
 
 _PINYIN = [
+    # fmt: off
     "ba",
     "pa",
     "ma",
@@ -223,6 +224,7 @@ _PINYIN = [
     "jiong",
     "xiong",
     "yong",
+    # fmt: on
 ]
 
 

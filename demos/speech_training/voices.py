@@ -199,6 +199,7 @@ FESTIVAL = {  # voice: (language, encoding of its text)
 _FESTIVAL_PHONES: dict[str, dict[str, str]] = {  # symbols that are not plain IPA letters, as IPA
     "it": {"tS": "tʃ", "dZ": "dʒ", "S": "ʃ", "J": "ɲ", "L": "ʎ", "E": "ɛ", "O": "ɔ", "ng": "ŋ", "nf": "m", "SS": "ʃ"},
     "cs": {
+        # fmt: off
         "c~": "tʃ",
         "dz~": "dʒ",
         "s~": "ʃ",
@@ -212,6 +213,7 @@ _FESTIVAL_PHONES: dict[str, dict[str, str]] = {  # symbols that are not plain IP
         "c": "ts",
         "n*": "ŋ",
         "h": "ɦ",
+        # fmt: on
         "_": "",
         "dz": "dz",
         "e": "ɛ",
@@ -219,6 +221,7 @@ _FESTIVAL_PHONES: dict[str, dict[str, str]] = {  # symbols that are not plain IP
     "fi": {"@": "æ", "7": "ø", "N": "ŋ", "D": "d", "G": "ɡ", "v": "ʋ", "S": "ʃ", "a": "ɑ"},
     "ru": {"sch": "ɕ", "sh": "ʂ", "zh": "ʐ", "ch": "tɕ", "c": "ts", "y": "ɨ", "kh": "x", "h": "x"},
     "ca": {
+        # fmt: off
         "S": "ʃ",
         "Z": "ʒ",
         "J": "ɲ",
@@ -237,8 +240,10 @@ _FESTIVAL_PHONES: dict[str, dict[str, str]] = {  # symbols that are not plain IP
         "uw": "w",
         "iy": "j",
         "y": "j",
+        # fmt: on
     },
     "hi": {
+        # fmt: off
         "aa": "a",
         "a": "ə",
         "ii": "i",
@@ -267,6 +272,7 @@ _FESTIVAL_PHONES: dict[str, dict[str, str]] = {  # symbols that are not plain IP
         "tt": "t",
         "dd": "d",
         "nn": "n",
+        # fmt: on
     },
 }
 
