@@ -13,7 +13,6 @@ from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, OVAL
 
 _LOWER_FACE = np.array(
     [
-        # fmt: off
         168,
         346,
         454,
@@ -38,7 +37,6 @@ _LOWER_FACE = np.array(
         93,
         234,
         117,
-        # fmt: on
     ]
 )
 
