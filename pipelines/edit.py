@@ -32,6 +32,10 @@ HEAD_LIMIT = 45.0
 """Degrees that a head is turned at most; beyond about 25 the hidden side of the face is a guess."""
 
 
+FULL = 0.6
+"""How much less a shape is added to a face that already shows it in full: a smile on top of a smile tears."""
+
+
 @dataclass(frozen=True)
 class Change:
     """An edit as numbers: what is added to a face's own state.
@@ -57,7 +61,9 @@ class Change:
 
         expression  (52,) the face's own, as fitted; `neutralize` takes it out.
         """
-        weights = self.weights - np.float32(self.neutralize) * expression
+        kept = (1 - np.float32(self.neutralize)) * expression
+        weights = self.weights * np.where(self.weights > 0, 1 - FULL * np.clip(kept, 0, 1), 1)
+        weights = weights - np.float32(self.neutralize) * expression
         gaze = self.gaze
         if isinstance(gaze, str):
             own = (
