@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.edit import Change
+from pipelines.change import Change
 from pipelines.portrait import Portrait
 from pipelines.scene import Scene
 from pipelines.take import Take

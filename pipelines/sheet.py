@@ -64,7 +64,7 @@ def expression_sheet(
 
     from PIL import Image, ImageDraw, ImageFont
 
-    from pipelines.edit import read_change
+    from pipelines.change import read_change
 
     rows = rows_of(shapes, aus, emotion)
     changes = [(label, read_change(**settings, **pose)) for label, settings in rows]

@@ -6,7 +6,7 @@ from PIL import Image
 from pipeline_fakes import Avatar, Tracker, face
 
 from pipelines import ExpressionEditPipeline
-from pipelines.edit import read_change, read_gaze
+from pipelines.change import read_change, read_gaze
 from pipelines.edit_video import Seen, faded, steadied
 from studio.errors import UsageError
 from studio.motion import FaceMotion
