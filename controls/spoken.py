@@ -31,16 +31,19 @@ class SpokenBlock:
     loudness    (T,) float32: 0 silence, 1 the loud syllables of this speaker.
     phrase_end  (T,) bool: true on the one frame at which a phrase has ended and a pause begun.
     glance      (T,) bool: true on the one frame at which a large shift of gaze starts.
+    contact     (T,) float32: 1 where the lips meet for p, b or m and have to stay together.
     """
 
     motion: FaceMotion
     loudness: np.ndarray = field(default=None)  # type: ignore[assignment]
     phrase_end: np.ndarray = field(default=None)  # type: ignore[assignment]
     glance: np.ndarray = field(default=None)  # type: ignore[assignment]
+    contact: np.ndarray = field(default=None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         frames = len(self.motion)
-        for name, kind in (("loudness", np.float32), ("phrase_end", np.bool_), ("glance", np.bool_)):
+        kinds = {"loudness": np.float32, "phrase_end": np.bool_, "glance": np.bool_, "contact": np.float32}
+        for name, kind in kinds.items():
             value = getattr(self, name)
             value = np.zeros(frames, kind) if value is None else np.ascontiguousarray(value, kind)
             if value.shape != (frames,):

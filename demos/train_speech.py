@@ -17,30 +17,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from controls.lipsync.curves import lip_curves
 from controls.lipsync.mel import HOP, RATE, Ear
+from controls.lipsync.network import DELAYS
 from controls.lipsync.phones import INDEX, NAMES, PHONES
 from demos.speech_training import augment
 from demos.speech_training.corpus import Plan, build, load
 from demos.speech_training.model import LipNet, export, shifted
 
-OPENNESS = np.array([PHONES[name].openness for name in NAMES], np.float32)
-ROUNDING = np.array([PHONES[name].rounding for name in NAMES], np.float32)
-SPREAD = np.array([PHONES[name].spread for name in NAMES], np.float32)
-_SHUT = np.array([PHONES[name].viseme in ("PP", "sil") for name in NAMES])
+_SOFT = np.array([PHONES[name].viseme in ("FF", "TH", "DD", "kk", "SS") for name in NAMES])
 
 
-def lip_targets(marks: np.ndarray) -> np.ndarray:
-    """(T,) phone classes -> (T, 3) openness, rounding, spread, smoothed over 100 ms; shut in p, b, m and silence."""
-    seen = marks.copy()
-    h = INDEX["h"]
-    for i in range(len(seen) - 2, -1, -1):  # h takes the lips of what follows
-        if seen[i] == h:
-            seen[i] = seen[i + 1]
-    window = np.hanning(13)[1:-1]
-    window /= window.sum()
-    smooth = lambda x: np.convolve(np.pad(x, 5, mode="edge"), window, "valid")
-    openness = np.where(_SHUT[seen], 0.0, smooth(OPENNESS[seen]))
-    return np.stack([openness, smooth(ROUNDING[seen]), smooth(SPREAD[seen])], 1).astype(np.float32)
+SHARES = {"full": 1.0, "quick": 0.4}
+"""What each pair of heads counts for in the loss."""
 
 
 def sequence(clips: list, pick: np.random.Generator, augmented: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +38,7 @@ def sequence(clips: list, pick: np.random.Generator, augmented: bool = True) -> 
     frames = 0
     gap = lambda: int(pick.choice([5, 15, 40, 90]) * (0.5 + pick.random()))
     while frames < 1000:
-        if augmented and pick.random() < 0.09:
+        if augmented and pick.random() < 0.11:
             count = int(pick.integers(100, 400))
             sounds.append(augment.no_speech(count * HOP, pick))
             marks.append(np.full(count, INDEX["sil"], np.int16))
@@ -57,6 +46,8 @@ def sequence(clips: list, pick: np.random.Generator, augmented: bool = True) -> 
             samples, labels, _ = clips[pick.integers(len(clips))]
             if augmented:
                 samples, labels = augment.stretch(samples, labels, pick.uniform(0.85, 1.18))
+                if pick.random() < 0.3:
+                    samples = augment.soften(samples, _SOFT[labels], pick)
             whole = len(labels) * HOP
             sounds.append(samples[:whole] * 10 ** pick.uniform(-0.4, 0.1))
             marks.append(labels)
@@ -68,6 +59,8 @@ def sequence(clips: list, pick: np.random.Generator, augmented: bool = True) -> 
     sound, mark = np.concatenate(sounds).astype(np.float32), np.concatenate(marks)
     if augmented and pick.random() < 0.65:
         sound = augment.degrade(sound, pick)
+    elif augmented and pick.random() < 0.7:
+        sound = augment.quiet_room(sound, pick)
     features = Ear().feed(sound)
     return features, mark[: len(features)]
 
@@ -79,7 +72,7 @@ def prepare(
     made = []
     for _ in range(count):
         features, marks = sequence(clips, pick, augmented)
-        made.append((features.astype(np.float16), marks, lip_targets(marks)))
+        made.append((features.astype(np.float16), marks, lip_curves(marks)))
     return made
 
 
@@ -103,12 +96,17 @@ def train(clips: list, *, steps: int, versions: int, seed: int, augmented: bool 
         cuts = [[part[s : s + length] for part in row[:3]] for row, s in zip(rows, starts, strict=True)]
         features, marks, lips = (torch.from_numpy(np.stack(part)) for part in zip(*cuts, strict=True))
         features, marks = features.float(), marks.long()
-        logits, shape = net(features)
         late = 40  # frames at the start of a crop lack their past
-        wanted = shifted(marks)[:, late:]
-        loss = nn.functional.cross_entropy(logits[:, late:].flatten(0, 1), wanted.flatten(), label_smoothing=0.05)
-        answered = shifted(lips)[:, late:]
-        loss = loss + 4.0 * (shape[:, late:] - answered).square().mean()
+        loss, right = torch.zeros(()), 0.0
+        for head, (logits, shape) in net(features).items():
+            wanted, answered = (shifted(x, DELAYS[head])[:, late:] for x in (marks, lips))
+            logits, share = logits[:, late:], SHARES[head]
+            loss = loss + share * nn.functional.cross_entropy(
+                logits.flatten(0, 1), wanted.flatten(), label_smoothing=0.05
+            )
+            loss = loss + share * 20.0 * (shape[:, late:] - answered).square().mean()
+            if head == "full" and step % 100 == 99:
+                right = (logits.argmax(-1) == wanted).float().mean().item()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 2.0)
@@ -116,7 +114,6 @@ def train(clips: list, *, steps: int, versions: int, seed: int, augmented: bool 
         schedule.step()
         total = 0.98 * total + 0.02 * loss.item() if step else loss.item()
         if step % 100 == 99:
-            right = (logits[:, late:].argmax(-1) == wanted).float().mean().item()
             report(f"step {step + 1}/{steps}  loss {total:.3f}  phones right {right:.2f}  {time.time() - start:.0f} s")
     return net.eval()
 

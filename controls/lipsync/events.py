@@ -1,20 +1,23 @@
-"""Visemes as labels with times, and the files that 2D animators read (Rhubarb's JSON and TSV)."""
+"""Phones and visemes with their times, and the files that 2D animators read (Rhubarb's JSON and TSV)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from controls.lipsync.decode import FreePath, without_short_pauses
 from controls.lipsync.lips import FIRST_TIME, RATE_HZ, LipReader
+from controls.lipsync.mel import RATE
 from controls.lipsync.network import LipNetwork
-from controls.lipsync.phones import NAMES, PHONES, VISEMES
+from controls.lipsync.phones import NAMES, PHONES
+from studio.errors import UsageError
 
-SWITCH_COST = 3.5
-"""What a change of phone costs in log probability: short-lived guesses lose."""
-SHORT_PAUSE = 0.14
-"""Seconds below which a pause inside speech is taken for a soft consonant."""
+SHORT_PAUSE = 14
+"""Frames of 10 ms below which a pause inside speech is taken for a soft consonant."""
 
 
 @dataclass(frozen=True)
@@ -27,86 +30,60 @@ class Event:
     viseme: str
 
 
-def best_path(logs: np.ndarray, cost: float = SWITCH_COST) -> np.ndarray:
-    """(n, classes) log-probabilities -> (n,) classes: Viterbi with one price for every change."""
-    n, classes = logs.shape
-    back = np.zeros((n, classes), np.int16)
-    score = logs[0].astype(np.float64)
-    for i in range(1, n):
-        best = int(score.argmax())
-        stay = score >= score[best] - cost
-        back[i] = np.where(stay, np.arange(classes), best)
-        score = np.where(stay, score, score[best] - cost) + logs[i]
-    path = np.empty(n, int)
-    path[-1] = score.argmax()
-    for i in range(n - 1, 0, -1):
-        path[i - 1] = back[i, path[i]]
-    return path
-
-
-def _without_short_pauses(path: np.ndarray, logs: np.ndarray) -> np.ndarray:
-    path = path.copy()
+def from_path(path: np.ndarray, duration: float) -> list[Event]:
+    """(n,) phone classes every 10 ms -> events from 0 to `duration`. h has the viseme of what follows."""
+    if not len(path):
+        return [Event(0.0, duration, "sil", "sil")]
     edges = np.flatnonzero(np.diff(path)) + 1
-    starts, ends = np.concatenate([[0], edges]), np.concatenate([edges, [len(path)]])
-    for a, b in zip(starts[1:-1], ends[1:-1], strict=True):
-        if path[a] == 0 and b - a < SHORT_PAUSE * RATE_HZ:
-            likeliest = logs[a:b, 1:].mean(0).argmax() + 1
-            path[a:b] = likeliest
-    return path
-
-
-def events(samples: np.ndarray, network: LipNetwork | None = None) -> list[Event]:
-    """16 kHz mono samples -> phones and visemes in order, from 0 to the end of the sound."""
-    lips = LipReader(network).feed(samples, last=True)
-    count = max(1, int(np.ceil(len(samples) / 16000 * RATE_HZ)))
-    logs = lips.phones[:count]
-    path = _without_short_pauses(best_path(logs), logs)
-    edges = np.flatnonzero(np.diff(path)) + 1
-    times = [0.0, *((edges - 0.5) / RATE_HZ + FIRST_TIME), len(samples) / 16000]
-    firsts = [0, *edges]
+    times = np.clip([0.0, *((edges - 0.5) / RATE_HZ + FIRST_TIME), duration], 0.0, duration)
+    phones = [NAMES[path[i]] for i in [0, *edges]]
+    shapes = [*phones[1:], phones[-1]]
+    visemes = [PHONES[shapes[i] if phone == "h" else phone].viseme for i, phone in enumerate(phones)]
     return [
-        Event(float(a), float(b), NAMES[path[i]], PHONES[NAMES[path[i]]].viseme)
-        for a, b, i in zip(times, times[1:], firsts, strict=False)
+        Event(float(a), float(b), phone, viseme if viseme != "sil" or phone == "sil" else "E")
+        for a, b, phone, viseme in zip(times, times[1:], phones, visemes, strict=False)
+        if b > a
     ]
 
 
-def viseme_frames(samples: np.ndarray, fps: float, network: LipNetwork | None = None) -> list[str]:
-    """One viseme label per frame; h takes the lips of what follows."""
-    found = events(samples, network)
-    labels: list[str] = []
-    ends = [e.end for e in found]
-    for frame in range(int(len(samples) / 16000 * fps)):
-        i = min(int(np.searchsorted(ends, (frame + 0.5) / fps, side="right")), len(found) - 1)
-        if found[i].phone == "h" and i + 1 < len(found):
-            i += 1
-        labels.append(found[i].viseme)
-    return labels
+def listen(blocks: Iterable[np.ndarray], network: LipNetwork | None = None) -> list[Event]:
+    """16 kHz mono blocks of sound -> phones and visemes in order, from 0 to the end of the sound."""
+    reader, decoder = LipReader(network), FreePath()
+    parts: list[np.ndarray] = []
+    logs: list[np.ndarray] = []
+    samples = 0
+    for block in blocks:
+        samples += len(block)
+        logs.append(reader.feed(block).phones)
+        parts.append(decoder.feed(logs[-1]))
+        logs[-1] = logs[-1].astype(np.float16)
+    logs.append(reader.feed(np.zeros(0, np.float32), last=True).phones.astype(np.float16))
+    parts += [decoder.feed(logs[-1]), decoder.finish()]
+    duration = samples / RATE
+    count = max(1, int(np.ceil(duration * RATE_HZ)))
+    path, told = np.concatenate(parts)[:count], np.concatenate(logs)[:count]
+    return from_path(without_short_pauses(path, told, SHORT_PAUSE), duration)
+
+
+def viseme_frames(found: Sequence[Event], fps: float) -> list[str]:
+    """One viseme per frame: the one at the frame's middle."""
+    ends = [event.end for event in found]
+    count = int(ends[-1] * fps)
+    at = np.searchsorted(ends, (np.arange(count) + 0.5) / fps, side="right")
+    return [found[min(int(i), len(found) - 1)].viseme for i in at]
 
 
 _RHUBARB = {
-    "sil": "X",
-    "PP": "A",
-    "FF": "G",
-    "TH": "C",
-    "DD": "B",
-    "kk": "B",
-    "CH": "B",
-    "SS": "B",
-    "nn": "H",
-    "RR": "E",
-    "aa": "D",
-    "E": "C",
-    "ih": "B",
-    "oh": "E",
-    "ou": "F",
-}
+    "sil": "X", "PP": "A", "FF": "G", "TH": "B", "DD": "B", "kk": "B", "CH": "B", "SS": "B", "nn": "B", "RR": "E",
+    "aa": "D", "E": "C", "ih": "B", "oh": "E", "ou": "F",
+}  # fmt: skip
 
 
 def rhubarb_cues(found: Sequence[Event]) -> list[tuple[float, float, str]]:
-    """(start, end, shape) in Rhubarb's letters A-H and X, equal neighbours joined."""
+    """(start, end, shape) in Rhubarb's letters A to H and X, equal neighbours joined."""
     cues: list[tuple[float, float, str]] = []
     for event in found:
-        shape = _RHUBARB[event.viseme]
+        shape = "H" if event.phone == "l" else _RHUBARB[event.viseme]
         if cues and cues[-1][2] == shape:
             cues[-1] = (cues[-1][0], event.end, shape)
         else:
@@ -114,4 +91,32 @@ def rhubarb_cues(found: Sequence[Event]) -> list[tuple[float, float, str]]:
     return cues
 
 
-assert set(_RHUBARB) == set(VISEMES)
+def rhubarb_json(found: Sequence[Event], sound: str) -> str:
+    """Rhubarb Lip Sync's JSON, with our phones and visemes beside its mouth cues."""
+    cues = [{"start": round(a, 3), "end": round(b, 3), "value": shape} for a, b, shape in rhubarb_cues(found)]
+    phones = [{"start": round(e.start, 3), "end": round(e.end, 3), "phone": e.phone, "viseme": e.viseme} for e in found]
+    whole = {
+        "metadata": {"soundFile": sound, "duration": round(found[-1].end, 3)},
+        "mouthCues": cues,
+        "phones": phones,
+    }
+    return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
+
+
+def rhubarb_tsv(found: Sequence[Event]) -> str:
+    """Rhubarb Lip Sync's TSV: start and shape a line; the last line is the end."""
+    cues = rhubarb_cues(found)
+    lines = [f"{start:.2f}\t{shape}" for start, _, shape in cues]
+    return "\n".join([*lines, f"{cues[-1][1]:.2f}\tX"]) + "\n"
+
+
+def save_events(path: str | Path, found: Sequence[Event], sound: str, kind: str) -> Path:
+    """Writes `kind` "json" or "tsv"; returns the path."""
+    if kind not in ("json", "tsv"):
+        raise UsageError(f"events are written as json or tsv, not {kind!r}")
+    from studio.picture import written_beside
+
+    text = rhubarb_json(found, sound) if kind == "json" else rhubarb_tsv(found)
+    with written_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+    return Path(path)

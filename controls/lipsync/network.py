@@ -19,9 +19,10 @@ WIDTH = 136
 STEM = 5
 KERNEL = 3
 DILATIONS = (1, 2, 4, 8, 1, 2, 4, 8)
+HIDDEN = 48
 LIPS = ("openness", "rounding", "spread")
-DELAY = 8
-"""Frames of 10 ms by which the answer comes late: the look-ahead."""
+DELAYS = {"full": 7, "quick": 3}
+"""Frames of 10 ms by which each pair of heads answers late: its look-ahead."""
 
 
 def load_weights(path: str | Path | None = None) -> dict[str, np.ndarray]:
@@ -33,7 +34,9 @@ def load_weights(path: str | Path | None = None) -> dict[str, np.ndarray]:
 
     source = files("controls").joinpath("data/lipsync.safetensors") if path is None else Path(path)
     weights = {name: tensor.astype(np.float32) for name, tensor in load(source.read_bytes()).items()}
-    wanted = {"stem.weight": (STEM * FEATURES, WIDTH), "head.weight": (WIDTH, len(NAMES) + len(LIPS))}
+    wanted = {"stem.weight": (STEM * FEATURES, WIDTH)}
+    for head in DELAYS:
+        wanted |= {f"{head}.phones.weight": (WIDTH, len(NAMES)), f"{head}.lips.weight": (HIDDEN, len(LIPS))}
     for name, shape in wanted.items():
         if name not in weights or weights[name].shape != shape:
             found = weights[name].shape if name in weights else "missing"
@@ -42,17 +45,21 @@ def load_weights(path: str | Path | None = None) -> dict[str, np.ndarray]:
 
 
 class LipNetwork:
-    """One stream through the network. `feed` takes features as they come and keeps the state between calls."""
+    """One stream through the network. `feed` takes features as they come and keeps the state between calls.
 
-    def __init__(self, weights: dict[str, np.ndarray] | None = None) -> None:
+    head  which of `DELAYS` answers.
+    """
+
+    def __init__(self, weights: dict[str, np.ndarray] | None = None, head: str = "full") -> None:
         self.weights = load_weights() if weights is None else weights
+        self.head, self.delay = head, DELAYS[head]
         self._past = [np.zeros((STEM - 1, FEATURES), np.float32)]
         self._past += [np.zeros(((KERNEL - 1) * d, WIDTH), np.float32) for d in DILATIONS]
 
     def feed(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, FEATURES) -> phone log-probabilities (n, phones) and (n, 3) `LIPS` in 0..1.
 
-        Row k answers for the frame `DELAY` before the k-th one fed.
+        Row k answers for the frame `delay` before the k-th one fed.
         """
         w = self.weights
         x = self._convolve(0, features, "stem", 1, STEM)
@@ -60,8 +67,9 @@ class LipNetwork:
             y = self._convolve(i + 1, x, f"{i}.conv", dilation, KERNEL)
             x = x + (y @ w[f"{i}.mix.weight"] + w[f"{i}.mix.bias"])
         x = np.maximum(x * w["out.scale"] + w["out.bias"], 0)
-        y = x @ w["head.weight"] + w["head.bias"]
-        logits, shape = y[:, : len(NAMES)], y[:, len(NAMES) :]
+        logits = x @ w[f"{self.head}.phones.weight"] + w[f"{self.head}.phones.bias"]
+        hidden = np.maximum(x @ w[f"{self.head}.hidden.weight"] + w[f"{self.head}.hidden.bias"], 0)
+        shape = hidden @ w[f"{self.head}.lips.weight"] + w[f"{self.head}.lips.bias"]
         logits = logits - logits.max(1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(1, keepdims=True)), np.clip(shape, 0, 1)
 

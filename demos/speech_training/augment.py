@@ -37,7 +37,7 @@ def music(count: int, pick: np.random.Generator) -> np.ndarray:
 
 def no_speech(count: int, pick: np.random.Generator) -> np.ndarray:
     """Noise, hum, clicks, music, tones, or nothing."""
-    kind = pick.integers(7)
+    kind = pick.integers(9)
     time = np.arange(count) / RATE
     if kind == 0:
         return np.zeros(count, np.float32)
@@ -57,6 +57,8 @@ def no_speech(count: int, pick: np.random.Generator) -> np.ndarray:
             ).astype(np.float32)
     elif kind in (4, 5):
         out = music(count, pick)
+    elif kind in (6, 7):
+        out = voiceless_and_voiced(count, pick)
     else:
         sweep = pick.uniform(150, 3000) * (1 + 0.3 * np.sin(2 * np.pi * pick.uniform(0.1, 2) * time))
         out = np.sin(2 * np.pi * np.cumsum(sweep) / RATE).astype(np.float32)
@@ -81,6 +83,42 @@ def stretch(samples: np.ndarray, marks: np.ndarray, factor: float) -> tuple[np.n
     frames = max(1, (count - WINDOW) // HOP + 1)
     source = ((np.arange(frames) * HOP + WINDOW / 2) * factor - WINDOW / 2) / HOP
     return moved, marks[np.clip(np.round(source).astype(int), 0, len(marks) - 1)]
+
+
+def soften(samples: np.ndarray, soft: np.ndarray, pick: np.random.Generator) -> np.ndarray:
+    """Frames marked `soft` (n,) bool, 10 ms each, up to 12 dB quieter, each run by its own amount."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], soft.astype(int), [0]])))
+    gain = np.ones(len(soft), np.float32)
+    for first, beyond in zip(edges[::2], edges[1::2], strict=True):
+        gain[first:beyond] = 10 ** (-pick.uniform(0, 12) / 20)
+    at = (np.arange(len(samples)) - WINDOW / 2) / HOP
+    return samples * np.interp(at, np.arange(len(gain)), gain).astype(np.float32)
+
+
+def quiet_room(samples: np.ndarray, pick: np.random.Generator) -> np.ndarray:
+    """The faint noise of any recording, 35 to 60 dB below the speech, in its pauses too."""
+    level = (samples.std() + 1e-6) * 10 ** (-pick.uniform(35, 60) / 20)
+    return samples + coloured_noise(len(samples), pick, pick.uniform(0.3, 2.0)) * np.float32(level)
+
+
+def voiceless_and_voiced(count: int, pick: np.random.Generator) -> np.ndarray:
+    """Engines, wind instruments, breath, applause: sources through fixed or slowly moving resonances."""
+    time = np.arange(count) / RATE
+    kind = pick.integers(4)
+    if kind == 0:  # hum of a motor or a held note
+        pitch = pick.uniform(40, 500) * (1 + pick.uniform(0, 0.01) * np.sin(2 * np.pi * pick.uniform(3, 7) * time))
+        source = 2 * np.mod(np.cumsum(pitch) / RATE, 1.0) - 1
+    elif kind == 1:  # applause, rain
+        source = pick.normal(size=count) * (pick.random(count) < pick.uniform(0.001, 0.05))
+    else:  # breath, wind
+        source = coloured_noise(count, pick, pick.uniform(0, 1.5))
+    for _ in range(int(pick.integers(1, 4))):
+        centre, width = pick.uniform(200, 4500), pick.uniform(60, 900)
+        radius = np.exp(-np.pi * width / RATE)
+        source = lfilter([1 - radius], [1, -2 * radius * np.cos(2 * np.pi * centre / RATE), radius**2], source)
+    swell = np.clip(np.sin(np.pi * pick.uniform(0.1, 1.5) * time + pick.uniform(0, 6)) + pick.uniform(0, 1.2), 0, None)
+    out = source * swell if pick.random() < 0.6 else source
+    return (out / (np.abs(out).max() + 1e-9)).astype(np.float32)
 
 
 def degrade(samples: np.ndarray, pick: np.random.Generator) -> np.ndarray:

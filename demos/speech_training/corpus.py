@@ -117,7 +117,7 @@ def speak(plan: Plan) -> Iterator[Utterance]:
 def build(folder: Path, plan: Plan) -> dict[str, float]:
     """Speaks a plan into `folder`; returns seconds per voice. Clips that clip or stay silent are left out."""
     folder.mkdir(parents=True, exist_ok=True)
-    shard: list[tuple[np.ndarray, np.ndarray, str]] = []
+    shard: list[tuple[np.ndarray, np.ndarray, str, str]] = []
     seconds: dict[str, float] = {}
     number = 0
 
@@ -125,7 +125,7 @@ def build(folder: Path, plan: Plan) -> dict[str, float]:
         nonlocal number, shard
         sounds = np.empty(len(shard), object)
         marks = np.empty(len(shard), object)
-        for i, (sound, mark, _) in enumerate(shard):
+        for i, (sound, mark, _, _) in enumerate(shard):
             sounds[i], marks[i] = (sound * 32767).astype(np.int16), mark
         lengths = np.array([len(s) for s in sounds])
         counts = np.array([len(m) for m in marks])
@@ -135,7 +135,8 @@ def build(folder: Path, plan: Plan) -> dict[str, float]:
             labels=np.concatenate(list(marks)),
             lengths=lengths,
             counts=counts,
-            voices=np.array([voice for _, _, voice in shard]),
+            voices=np.array([voice for _, _, voice, _ in shard]),
+            texts=np.array([text for *_, text in shard]),
         )
         number, shard = number + 1, []
 
@@ -148,7 +149,7 @@ def build(folder: Path, plan: Plan) -> dict[str, float]:
         frames = (len(samples) - WINDOW) // HOP + 1
         if frames < 30:
             continue
-        shard.append((samples, labels(spoken.segments, frames), spoken.voice))
+        shard.append((samples, labels(spoken.segments, frames), spoken.voice, spoken.text))
         name = spoken.voice.split("+")[0]
         seconds[name] = seconds.get(name, 0.0) + len(samples) / RATE
         if len(shard) == 200:
@@ -171,3 +172,12 @@ def load(folder: Path) -> list[tuple[np.ndarray, np.ndarray, str]]:
                 )
                 at, mark = at + length, mark + count
     return clips
+
+
+def load_texts(folder: Path) -> list[str]:
+    """What was said in each clip of `load`, in the same order."""
+    texts: list[str] = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as data:
+            texts += [str(text) for text in data["texts"]]
+    return texts

@@ -1,7 +1,8 @@
 """The lip-sync network in torch, for training. `controls.lipsync.network` runs it in NumPy.
 
-A causal convolution net over 10 ms frames. It is asked for what was said `DELAY` frames ago, which is
-its look-ahead; nothing else looks into the future, so it streams.
+A causal convolution net over 10 ms frames. It is asked for what was said some frames ago, which is its
+look-ahead; nothing else looks into the future, so it streams. Two pairs of heads share the trunk: one
+answers `DELAY` frames late, the other, for live use, `QUICK_DELAY` frames.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from controls.lipsync.mel import FEATURES
-from controls.lipsync.network import DELAY, DILATIONS, KERNEL, LIPS, STEM, WIDTH
+from controls.lipsync.network import DELAYS, DILATIONS, HIDDEN, KERNEL, LIPS, STEM, WIDTH
 from controls.lipsync.phones import NAMES
 
 
@@ -29,8 +30,21 @@ class Block(nn.Module):
         return x + self.mix(y)
 
 
+class Answers(nn.Module):
+    """Phone logits and lips of one delay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.phones = nn.Conv1d(WIDTH, len(NAMES), 1)
+        self.hidden = nn.Conv1d(WIDTH, HIDDEN, 1)
+        self.lips = nn.Conv1d(HIDDEN, len(LIPS), 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.phones(x).mT, self.lips(self.hidden(x).relu()).mT
+
+
 class LipNet(nn.Module):
-    """Features (B, T, 42) -> phone logits (B, T, phones), openness, rounding, spread (B, T, 3), `DELAY` frames ago."""
+    """Features (B, T, 42) -> for each of `DELAYS`, phone logits (B, T, phones) and `LIPS` (B, T, 3)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,21 +52,21 @@ class LipNet(nn.Module):
         self.stem_norm = nn.BatchNorm1d(WIDTH)
         self.blocks = nn.ModuleList(Block(d) for d in DILATIONS)
         self.out_norm = nn.BatchNorm1d(WIDTH)
-        self.head = nn.Conv1d(WIDTH, len(NAMES) + len(LIPS), 1)
+        self.heads = nn.ModuleDict({name: Answers() for name in DELAYS})
         self.drop = nn.Dropout1d(0.1)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         x = nn.functional.pad(features.mT, (STEM - 1, 0))
         x = self.stem_norm(self.stem(x)).relu()
         for block in self.blocks:
             x = block(x)
-        y = self.head(self.drop(self.out_norm(x).relu())).mT
-        return y[..., : len(NAMES)], y[..., len(NAMES) :]
+        x = self.drop(self.out_norm(x).relu())
+        return {name: head(x) for name, head in self.heads.items()}
 
 
-def shifted(labels: Tensor) -> Tensor:
+def shifted(labels: Tensor, delay: int) -> Tensor:
     """Labels (B, T, ...) moved to where the network answers them; the first ones repeat."""
-    return torch.cat([labels[:, :1].repeat_interleave(DELAY, 1), labels[:, :-DELAY]], 1)
+    return torch.cat([labels[:, :1].repeat_interleave(delay, 1), labels[:, :-delay]], 1)
 
 
 def _fold(weight: Tensor, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
@@ -72,5 +86,8 @@ def export(net: LipNet) -> dict[str, Tensor]:
         out |= {f"{i}.mix.weight": flat(block.mix.weight), f"{i}.mix.bias": block.mix.bias}
     scale = net.out_norm.weight / (net.out_norm.running_var + net.out_norm.eps).sqrt()
     out |= {"out.scale": scale, "out.bias": net.out_norm.bias - net.out_norm.running_mean * scale}
-    out |= {"head.weight": flat(net.head.weight), "head.bias": net.head.bias}
+    for name, head in net.heads.items():
+        for part in ("phones", "hidden", "lips"):
+            layer = getattr(head, part)
+            out |= {f"{name}.{part}.weight": flat(layer.weight), f"{name}.{part}.bias": layer.bias}
     return {name: tensor.detach().float().contiguous() for name, tensor in out.items()}

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from controls.lipsync.driver import LipSyncDriver
-from controls.lipsync.events import viseme_frames
+from controls.lipsync.events import listen, viseme_frames
 from controls.lipsync.mel import HOP, RATE, WINDOW
 from controls.lipsync.network import LipNetwork, load_weights
 from controls.lipsync.phones import NAMES, PHONES
@@ -110,7 +110,7 @@ def main() -> None:
             begin = time.thread_time()
             motion = LipSyncDriver(weights=weights)(Audio.from_array(samples, RATE), 60)
             spent, heard = spent + time.thread_time() - begin, heard + len(samples) / RATE
-            labels = viseme_frames(samples, 60, LipNetwork(weights))
+            labels = viseme_frames(listen([samples], LipNetwork(weights)), 60)
             (made / f"{name}.json").write_text(
                 json.dumps({"fps": 60, "names": list(ARKIT), "frames": motion.weights.tolist(), "visemes": labels})
             )
