@@ -26,6 +26,9 @@ DEPTH_BEHIND = 0.4
 NECK = np.array(HEAD_JOINT) / EYE_SPAN
 """Where the head turns, head's frame: the top of the neck."""
 
+FIT_ROUNDS = 2
+"""Gauss-Newton steps with which a head's change is fitted to the depths that are rendered."""
+
 SIDE_VIEW = np.radians(40)
 """A photo turned further than this shows too little of the far side to bring it to the front."""
 
@@ -42,6 +45,14 @@ def _strip(loop: np.ndarray) -> np.ndarray:
 
 FACE_TRIANGLES = np.concatenate([TRIANGLES, _strip(LIPS_INNER), _strip(EYE_RIGHT), _strip(EYE_LEFT)])
 """(898, 3) the mesh with its three openings closed."""
+
+
+def _turn(vector: np.ndarray) -> np.ndarray:
+    """(3, 3) rotation about `vector` by its length in radians."""
+    angle = float(np.linalg.norm(vector))
+    x, y, z = vector / max(angle, 1e-12)
+    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * skew + (1 - np.cos(angle)) * skew @ skew
 
 
 @dataclass(frozen=True)
@@ -103,12 +114,35 @@ class FaceGeometry:
         return np.column_stack([flat * self.pose.scale + self.centre, -points[:, 2] * self.pose.scale])
 
     def head_change(self, head: np.ndarray) -> HeadChange:
-        """The change that head (6,) stands for: angles are added to the photo's own, metres move the neck."""
+        """The change that head (6,) stands for: angles are added to the photo's own, metres move the neck.
+
+        The depths that are rendered are not the face's own, and turned by the same angles the nose would go too far and
+        the cheeks not far enough. So the change is the one that brings the rendered face nearest to where the true one
+        would be seen.
+        """
         turned = rotation_matrix(*(self.angles + np.asarray(head[:3], np.float64)))
         own = self.pose.rotation
-        return HeadChange(
-            turned @ rotation_matrix(*self.angles).T, own @ NECK, np.asarray(head[3:], np.float64) / EYE_SPAN
-        )
+        rotation, pivot = turned @ rotation_matrix(*self.angles).T, own @ NECK
+        shift = np.asarray(head[3:], np.float64) / EYE_SPAN
+        if not np.any(head):
+            return HeadChange(rotation, pivot, shift)
+        eyes = pivot - rotation @ pivot + shift
+        wanted = (eyes[:2] + (self.shape @ own.T @ rotation.T)[:, :2]) / (1 - eyes[2] / self.distance)
+        for _ in range(FIT_ROUNDS):
+            arm = (self.points - pivot) @ rotation.T
+            x, y, z = (arm + pivot + shift).T
+            k = 1 / (1 - z / self.distance)
+            left = wanted - np.column_stack([x * k, y * k])
+            zero = np.zeros_like(k)
+            slope_x = np.column_stack([k, zero, x * k * k / self.distance])
+            slope_y = np.column_stack([zero, k, y * k * k / self.distance])
+            # A small turn w moves a point by w x arm.
+            slopes = np.concatenate(
+                [np.column_stack([np.cross(arm, slope_x), slope_x]), np.column_stack([np.cross(arm, slope_y), slope_y])]
+            )
+            step = np.linalg.lstsq(slopes, left.T.ravel(), rcond=None)[0]
+            rotation, shift = _turn(step[:3]) @ rotation, shift + step[3:]
+        return HeadChange(rotation, pivot, shift)
 
     def allowed(self, head: np.ndarray) -> tuple[np.ndarray, bool]:
         """The head change (6,) with the turn towards the front limited in a side view, and whether it was."""
