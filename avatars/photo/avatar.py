@@ -68,7 +68,7 @@ def _mesh(face: FaceGeometry, size: tuple[int, int], head: bool) -> _Mesh:
     settings = SurroundSettings()
     sheet = surround(face, size, settings, head)
     whole = np.ones(len(face.source))
-    pin = border_weight(face.source, size, settings.border * face.pose.scale)
+    pin = border_weight(face.source, size, settings.face_border * face.pose.scale)
     return _Mesh(
         np.concatenate([face.points, sheet.points]),
         np.concatenate([face.source, sheet.source]),

@@ -27,6 +27,7 @@ class SurroundSettings:
     spread: float = 0.28  # expression at the outline ends this far beyond it
     chin_spread: float = 0.55  # and below the chin, where the jaw goes far
     border: float = 0.45  # motion fades towards the picture's border
+    face_border: float = 0.12  # that of the face itself, which must keep its proportions
     fall: float = 0.12  # depth lost per eye span of distance from the outline
 
 
