@@ -21,7 +21,7 @@ from avatars.pose import Pose, fit_pose, to_head
 from controls.smoothing import LIDS, zero_phase
 from controls.tracker import FaceTracker
 from studio.errors import NoFaceError, UsageError
-from studio.motion import EYE_SPAN, HEAD_JOINT, FaceMotion, rotation_matrix
+from studio.motion import EYE_SPAN, HEAD_JOINT, FaceMotion, rotation_angles, rotation_matrix
 from studio.observation import Observation
 
 AHEAD = 10.0
@@ -56,12 +56,14 @@ class _State:
 
 @dataclass(frozen=True)
 class _Reference:
-    """What changes are measured against. weights (52,); `pose` of the driver; residual (468, 3)."""
+    """What changes are measured against. weights (52,); `pose` of the driver; residual (468, 3); `portrait`, where it
+    is `same` as the driver: its pose, fitted with the driver's own face."""
 
     weights: np.ndarray
     pose: Pose
     residual: np.ndarray
     same: bool
+    portrait: Pose | None = None
 
 
 class PerformanceDriver:
@@ -144,6 +146,8 @@ class PerformanceDriver:
         sure = [(o, s) for o, s in zip(ahead, states) if s is not None and s.confidence > 0]
         reference = self._reference(fit, portrait, sure)
         own = None if portrait is None else fit_pose(portrait.landmarks, size=portrait.size)
+        if portrait is not None and reference.same:
+            reference = replace(reference, portrait=fit(portrait.landmarks, portrait.size)[1])
         size = max(1, round(BLOCK * float(self.fps)))
         start = 0
         pending: list[_State] = []
@@ -214,22 +218,31 @@ class PerformanceDriver:
             residual *= np.float32(self.intensity)
         change *= np.float32(self.intensity)
         change[:, LIDS] /= max(self.intensity, 1e-6) if self.intensity > 1 else 1
-        head = np.array([self._head(s.pose, reference.pose, portrait) for s in states])
+        head = np.array([self._head(s.pose, reference, portrait) for s in states])
         confidence = np.array([s.confidence for s in states])
         return FaceMotion(change, self.fps, head, confidence, start, residual)
 
-    def _head(self, pose: Pose, reference: Pose, portrait: Pose | None) -> np.ndarray:
+    def _head(self, pose: Pose, reference: _Reference, portrait: Pose | None) -> np.ndarray:
         """(6,) change of the head, or its own pose where nobody is to be moved."""
         if self.head == "off":
             return np.zeros(6, np.float32)
+        before = reference.pose
         if portrait is None:
-            return pose.head if self.head == "absolute" else pose.head - reference.head
+            return pose.head if self.head == "absolute" else pose.head - before.head
         angles = portrait.head[:3]
-        turn = pose.head[:3] - (angles if self.head == "absolute" else reference.head[:3])
+        turn = pose.head[:3] - (angles if self.head == "absolute" else before.head[:3])
         # The eyes go where they go in the driver's picture, in eye spans, and the face grows as it grows there.
-        grown = np.clip(pose.scale / reference.scale, 0.5, 2.0)
-        closer = portrait.view_distance * (1 - 1 / grown)
-        eyes = np.array([*(pose.centre - reference.centre)[:2] / (reference.scale * grown), closer]) * EYE_SPAN
+        grown = np.clip(pose.scale / before.scale, 0.5, 2.0)
+        went = (pose.centre - before.centre) / before.scale
+        if reference.portrait is not None:
+            # The same face moves as one solid body, whatever point of it either pose calls the middle of its eyes.
+            same = reference.portrait
+            turned = pose.rotation @ before.rotation.T
+            arm = (portrait.centre - same.centre) / portrait.scale
+            went = went * (same.scale / portrait.scale) + grown * turned @ arm - arm
+            if self.head == "relative":
+                turn = rotation_angles(turned @ portrait.rotation) - angles
+        eyes = np.array([*went[:2] / grown, portrait.view_distance * (1 - 1 / grown)]) * EYE_SPAN
         # The joint goes so that they do.
         joint = (rotation_matrix(*(angles + turn)) - rotation_matrix(*angles)) @ HEAD_JOINT
         return np.array([*turn, *(eyes + joint)], np.float32)
