@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from avatars.facemesh import BROW_LEFT, BROW_RIGHT, LIPS_INNER, LIPS_OUTER, MEAN, MIRROR
-from avatars.fields import LIP_LOWER, LIP_UPPER, displace, fields, fields_for, lid_opening
+from avatars.fields import LIP_LOWER, LIP_UPPER, LIPS_PRESSED, displace, fields, fields_for, lid_opening
 from avatars.pose import FOCAL, Pose, fit_pose, to_head, to_pixels
 from studio.arkit import ARKIT, INDEX
 from studio.motion import LOOK_LIMIT
@@ -159,6 +159,8 @@ class ExpressionFit:
             linear = weights[FREE] @ self._free
             right = self._basis @ (head[:468] - shown).ravel() + self._basis @ linear
             weights[FREE] = np.minimum(nnls(self._gram, right, weights[FREE] > 0), LARGEST)
+            # Lips that don't part can't be brought together: beyond that the shape is idle and would stay for ever.
+            weights[_CLOSE] = min(weights[_CLOSE], weights[_JAW] + LIPS_PRESSED)
             shown = displace(neutral, weights, table)
         self._shown = shown
         return weights.copy(), pose, head[:468] - shown
@@ -205,6 +207,7 @@ def nnls(gram: np.ndarray, right: np.ndarray, active: np.ndarray | None = None) 
     return np.maximum(x, 0)
 
 
+_JAW, _CLOSE = INDEX["jawOpen"], INDEX["mouthClose"]
 _BLINK = np.array([INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]])
 _WIDE = np.array([INDEX["eyeWideLeft"], INDEX["eyeWideRight"]])
 """Moves few points by little: the common ridge would hide it."""
