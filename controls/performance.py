@@ -37,6 +37,9 @@ SAME_FACE = 0.01
 """Mean distance of the portrait's landmarks, pose taken out, from the nearest frame's, eye spans, below which the
 portrait shows the driver: .002 to .007 for frames of one clip, .015 to .025 for two people."""
 
+SAME_PLACE = 0.03
+"""Eye spans, and part of the size, by which the face may differ between the portrait and the frame that it is."""
+
 _CHOICES = {
     "head": ("relative", "absolute", "off"),
     "reference": ("match", "first", "frontal"),
@@ -147,7 +150,7 @@ class PerformanceDriver:
         reference = self._reference(fit, portrait, sure)
         own = None if portrait is None else fit_pose(portrait.landmarks, size=portrait.size)
         if portrait is not None and reference.same:
-            reference = replace(reference, portrait=fit(portrait.landmarks, portrait.size)[1])
+            reference = self._measured(reference, self._state(fit, portrait))
         size = max(1, round(BLOCK * float(self.fps)))
         start = 0
         pending: list[_State] = []
@@ -201,6 +204,19 @@ class PerformanceDriver:
         bias = np.median([states[i].weights for i in calm], 0)
         bias[LIDS] = 0
         return _Reference(bias, chosen.pose, np.median([states[i].residual for i in calm], 0), False)
+
+    def _measured(self, reference: _Reference, shown: _State) -> _Reference:
+        """The reference where the portrait shows the driver, from what the portrait was measured to be."""
+        there, here = reference.pose, shown.pose
+        near = (
+            here.size == there.size
+            and np.abs(here.centre - there.centre)[:2].max() < SAME_PLACE * there.scale
+            and abs(here.scale / there.scale - 1) < SAME_PLACE
+        )
+        if self.reference != "match" or not near:
+            return replace(reference, portrait=here)
+        # The portrait is a frame of the clip: measured as a still, it doesn't inherit the lag of a moving face.
+        return replace(reference, weights=shown.weights, pose=here, residual=shown.residual, portrait=here)
 
     def _block(self, states: Sequence[_State], start: int, reference: _Reference, portrait: Pose | None) -> FaceMotion:
         weights = np.array([s.weights for s in states])
