@@ -18,7 +18,7 @@ import numpy as np
 
 from avatars.fit import ExpressionFit, Neutral
 from avatars.pose import Pose, fit_pose, to_head
-from controls.smoothing import LIDS, zero_phase
+from controls.smoothing import LIDS, eased_return, zero_phase
 from controls.tracker import FaceTracker
 from studio.errors import NoFaceError, UsageError
 from studio.motion import EYE_SPAN, HEAD_JOINT, FaceMotion, rotation_angles, rotation_matrix
@@ -129,7 +129,7 @@ class PerformanceDriver:
 
         confidence is 0 where no face was seen. Raises `NoFaceError` when no frame of the clip shows one.
         """
-        raw = self._raw(portrait or self.portrait)
+        raw = eased_return(self._raw(portrait or self.portrait))
         return zero_phase(raw) if self.smooth else raw
 
     def _raw(self, portrait: Observation | None) -> Iterator[FaceMotion]:

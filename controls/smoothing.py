@@ -19,6 +19,9 @@ from studio.motion import FaceMotion
 SIGMA = 0.7
 """Standard deviation of the filter for files, frames."""
 
+AWAY, RETURN = 0.4, 0.3
+"""Seconds that a face must be lost for its return to be eased, and how long that takes."""
+
 LIDS = np.array([INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]])
 """Shapes that are not smoothed."""
 
@@ -45,6 +48,31 @@ def zero_phase(stream: Iterable[FaceMotion], sigma: float = SIGMA) -> Iterator[F
             past, now = _tail(past, now, reach), block
     if now is not None:
         yield _filtered(past, now, None, taps)
+
+
+def eased_return(stream: Iterable[FaceMotion], away: float = AWAY, seconds: float = RETURN) -> Iterator[FaceMotion]:
+    """The stream with faces that come back after more than `away` seconds (confidence 0) led from where they were held
+    to where they are within `seconds`, instead of jumping there. Nothing is held back."""
+    held: dict[str, np.ndarray] = {}
+    lost, back = 0, 0
+    for block in stream:
+        names = ["weights", "head"] + (["residual"] if block.residual is not None else [])
+        out = {name: np.array(getattr(block, name)) for name in names}
+        span = max(1, round(seconds * float(block.fps)))
+        for k in range(len(block)):
+            if block.confidence[k] <= 0:
+                lost, back = lost + 1, 0
+                held = {name: out[name][k].copy() for name in names}
+                continue
+            if lost > away * float(block.fps):
+                back = span
+            lost = 0
+            if back and held:
+                t = 1 - back / (span + 1)
+                for name in names:
+                    out[name][k] += np.float32(1 - t * t * (3 - 2 * t)) * (held[name] - out[name][k])
+                back -= 1
+        yield replace(block, **out)
 
 
 def _filtered(past: FaceMotion | None, now: FaceMotion, future: FaceMotion | None, taps: np.ndarray) -> FaceMotion:
@@ -115,4 +143,4 @@ def _alpha(cutoff: np.ndarray | float, rate: float) -> np.ndarray | float:
     return 1 / (1 + rate / (2 * np.pi * cutoff))
 
 
-__all__ = ["LIDS", "SIGMA", "OneEuro", "zero_phase"]
+__all__ = ["LIDS", "SIGMA", "OneEuro", "eased_return", "zero_phase"]

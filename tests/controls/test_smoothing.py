@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from controls.smoothing import LIDS, OneEuro, zero_phase
+from controls.smoothing import LIDS, OneEuro, eased_return, zero_phase
 from studio.arkit import INDEX
 from studio.motion import FaceMotion, join
 
@@ -61,6 +61,20 @@ def test_lids_are_left_alone_and_noise_sinks():
 def test_a_still_face_stays_still():
     still = FaceMotion.still(20, 25, {"mouthSmileLeft": 0.4})
     np.testing.assert_allclose(join(zero_phase([still])).weights, still.weights, atol=1e-6)
+
+
+def test_a_face_that_was_long_away_comes_back_without_a_jump():
+    head = np.zeros((60, 6), np.float32)
+    head[40:] = 0.3
+    sure = np.ones(60, np.float32)
+    sure[20:40] = 0
+    away = FaceMotion(np.zeros((60, 52)), Fraction(25), head, sure)
+    back = join(eased_return(cut(away, [13, 25, 22])))
+    assert np.abs(np.diff(back.head, axis=0)).max() < 0.06
+    np.testing.assert_array_equal(back.head[48:], head[48:])
+    sure[20:35] = 1  # lost for five frames only: whatever it did meanwhile, it does
+    brief = FaceMotion(np.zeros((60, 52)), Fraction(25), head, sure)
+    np.testing.assert_array_equal(join(eased_return([brief])).head, head)
 
 
 def test_one_euro_calms_and_follows():
