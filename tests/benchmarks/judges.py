@@ -40,13 +40,16 @@ CLIPS = (
 
 
 def shared() -> Path:
-    """The folder of data and judges; leaves the program with a reason where there is none."""
+    """The folder of data and judges; leaves the program with a reason where there is none.
+
+    The judges and this checkout's packages can be imported from then on.
+    """
     folder = Path(os.environ.get("FACE_STUDIO_SHARED", REPOSITORY.parent / "shared"))
     if not (folder / "judges").is_dir():
         sys.exit(f"{folder} holds no judges; point FACE_STUDIO_SHARED to the folder that does")
-    judges = str(folder / "judges")
-    if judges not in sys.path:
-        sys.path.insert(0, judges)
+    for path in (str(REPOSITORY), str(folder / "judges")):
+        if path not in sys.path:
+            sys.path.insert(0, path)
     return folder
 
 
