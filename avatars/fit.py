@@ -29,6 +29,9 @@ DEPTH = 0.3
 LIPS_COUNT, BROWS_COUNT = 5.0, 4.0
 """How often landmarks of lips and brows count: they are few, and eyes go there."""
 
+GAP_COUNTS = 20.0
+"""How often the height of the gap between the lips counts."""
+
 LARGEST = 1.2
 """Largest weight."""
 
@@ -139,7 +142,9 @@ class ExpressionFit:
         self._basis = basis * trust.ravel()
         gram = basis.astype(np.float64) @ basis.T
         gram[np.diag_indices(len(FREE))] += 468 * ridge**2 * np.where(np.isin(FREE, _WIDE), 0.3, 1.0)
-        self._gram = gram
+        # The gap between the lips, which everybody looks at, counts on its own: lips should close when they do.
+        self._gaps = np.array([_gap(field) for field in self.fields[FREE]], np.float64)
+        self._gram = gram + GAP_COUNTS * np.outer(self._gaps, self._gaps)
         self._free = self.fields[FREE].reshape(len(FREE), -1)
         self._weights = np.zeros(len(ARKIT), np.float32)
         self._shown = neutral.shape
@@ -158,6 +163,7 @@ class ExpressionFit:
             # What displace does beyond adding fields up is taken as of the last round.
             linear = weights[FREE] @ self._free
             right = self._basis @ (head[:468] - shown).ravel() + self._basis @ linear
+            right += GAP_COUNTS * (_gap(head) - _gap(shown) + weights[FREE] @ self._gaps) * self._gaps
             weights[FREE] = np.minimum(nnls(self._gram, right, weights[FREE] > 0), LARGEST)
             # Lips that don't part can't be brought together: beyond that the shape is idle and would stay for ever.
             weights[_CLOSE] = min(weights[_CLOSE], weights[_JAW] + LIPS_PRESSED)
