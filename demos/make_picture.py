@@ -19,8 +19,8 @@ TALK = (12, 31, 62, 84, 118)
 EDITS = (
     {"emotion": {"joy": 1.0}},
     {"emotion": {"surprise": 1.0}},
-    {"emotion": {"anger": 1.0}, "neutralize": 0.7},
-    {"shapes": {"mouthPucker": 0.9, "eyeBlinkLeft": 1.0}, "neutralize": 0.6},
+    {"emotion": {"anger": 1.0}, "neutralize": 1.0},
+    {"shapes": {"mouthPucker": 0.9, "eyeBlinkLeft": 1.0}, "neutralize": 1.0},
     {"yaw": 22},
     {"yaw": -16, "pitch": 8, "roll": -10, "gaze": "camera"},
 )

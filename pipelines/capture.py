@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.drive import by_sound, life, open_sound
 from pipelines.output import check_output, is_video
 from pipelines.take import Saved, watched
 from studio.errors import NoFaceError, UsageError
 from studio.motion import FaceMotion
+
+if TYPE_CHECKING:
+    from controls.lipsync.events import Event
 
 SPEECH_FPS = Fraction(60)
 """Frames per second of motion made from sound."""
@@ -36,6 +39,20 @@ class Capture:
     source: str = ""
     progress: Callable[..., None] | None = field(default=None, repr=False)
     cancel: threading.Event | None = field(default=None, repr=False)
+    hear: Callable[[], list[Event]] | None = field(default=None, repr=False)
+
+    @property
+    def events(self) -> list[Event]:
+        """Phones and visemes with their times. Raises `UsageError` for motion that comes from no sound."""
+        if self.hear is None:
+            raise UsageError("visemes are heard in speech: give a sound, not a video")
+        return self.hear()
+
+    def save_events(self, path: str | os.PathLike[str], kind: str = "json") -> Path:
+        """Write phones and visemes as Rhubarb Lip Sync does: "json" or "tsv". See `events`."""
+        from controls.lipsync.events import save_events
+
+        return save_events(Path(path), self.events, self.source, kind)
 
     @property
     def stream(self) -> Iterator[FaceMotion]:
@@ -93,7 +110,7 @@ class CapturePipeline:
 
         CapturePipeline()("talk.mp4").save("take.csv")
 
-    driver  turns sound into motion (default `controls.speech.SpeechDriver`).
+    driver  turns sound into motion (default `controls.lipsync.driver.LipSyncDriver`).
     """
 
     def __init__(self, driver: Any = None) -> None:
@@ -103,9 +120,9 @@ class CapturePipeline:
     def driver(self) -> Any:
         """Turns sound into motion."""
         if self._driver is None:
-            from controls.speech import SpeechDriver
+            from controls.lipsync.driver import LipSyncDriver
 
-            self._driver = SpeechDriver()
+            self._driver = LipSyncDriver()
         return self._driver
 
     def __call__(
@@ -118,6 +135,8 @@ class CapturePipeline:
         gaze_motion: float = 0.0,
         head_motion: float = 0.0,
         seed: int = 0,
+        transcript: str | os.PathLike[str] | None = None,
+        language: str = "en-us",
         progress: Callable[..., None] | None = None,
         cancel: threading.Event | None = None,
     ) -> Capture:
@@ -127,6 +146,7 @@ class CapturePipeline:
         fps     default: the video's own, 60 for sound.
         face    of a video, 0 is the largest.
         blink, gaze_motion, head_motion  0..1: life added to what is made from sound.
+        transcript  what a sound says, if known: text, or a .txt, .srt, .vtt or .TextGrid. language: its own.
 
         Raises `UsageError` and `MediaError` before any work.
         """
@@ -139,8 +159,15 @@ class CapturePipeline:
 
         rate = None if fps is None else parse_fps(fps)
         if is_video(source):
+            if transcript is not None:
+                raise UsageError("a transcript goes with a sound; the face of a video is tracked")
             return self._video(Path(source), rate, int(face), progress, cancel)
-        drive = by_sound(open_sound(source), self.driver, rate or SPEECH_FPS)
+        sound, driver = open_sound(source), self.driver
+        if transcript is not None:
+            from controls.lipsync.driver import LipSyncDriver
+
+            driver = LipSyncDriver(transcript=transcript, language=language)
+        drive = by_sound(sound, driver, rate or SPEECH_FPS)
 
         def move() -> Iterator[FaceMotion]:
             from controls.spoken import motions
@@ -150,7 +177,8 @@ class CapturePipeline:
                 stream = layer(stream)
             return motions(stream)
 
-        return Capture(drive.fps, drive.total, move, False, str(source), progress, cancel)
+        hear = (lambda: driver.events(sound)) if hasattr(driver, "events") else None
+        return Capture(drive.fps, drive.total, move, False, str(source), progress, cancel, hear)
 
     def _video(
         self, path: Path, fps: Fraction | None, face: int, progress: Any, cancel: threading.Event | None

@@ -138,9 +138,16 @@ def mouth_at_rest() -> np.ndarray:
     return np.where(mouth, 1 - while_speaking(np.ones(len(ARKIT), np.float32)), 0).astype(np.float32)
 
 
-def added(stream: Iterable[FaceMotion], weights: np.ndarray) -> Iterator[FaceMotion]:
-    """The stream with weights (52,) added to each frame; a shape that is full already gets no fuller."""
-    for block in stream:
-        whole = block.weights + weights
-        limit = np.maximum(np.maximum(block.weights, weights), 1.0)
-        yield replace(block, weights=np.minimum(whole, limit))
+def added(stream: Iterable[Any], weights: np.ndarray) -> Iterator[FaceMotion]:
+    """The stream with weights (52,) added to each frame; a shape that is full already gets no fuller.
+
+    Lips that meet in speech (`SpokenBlock.contact`) stay together, whatever is added.
+    """
+    from controls.lipsync.articulation import keep_contact
+    from controls.spoken import spoken
+
+    for block in spoken(stream):
+        motion = block.motion
+        limit = np.maximum(np.maximum(motion.weights, weights), 1.0)
+        whole = np.minimum(motion.weights + weights, limit)
+        yield replace(motion, weights=keep_contact(whole, block.contact) if block.contact.any() else whole)

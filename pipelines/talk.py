@@ -32,7 +32,7 @@ class TalkingPortraitPipeline:
         take.save("talking.mp4"); take.motion.save("take.csv")
 
     tracker   finds faces (default `controls.tracker.FaceTracker`).
-    driver    turns sound into motion (default `controls.speech.SpeechDriver`): `.stream(audio, fps)`.
+    driver    turns sound into motion (default `controls.lipsync.driver.LipSyncDriver`): `.stream(audio, fps)`.
     layers    called as `layer(stream) -> stream`; None means blinks, glances and nods as the call asks for.
     avatar    makes an avatar of a picture and an observation (default `avatars.photo.PhotoAvatar`).
     """
@@ -50,10 +50,17 @@ class TalkingPortraitPipeline:
     def driver(self) -> Any:
         """Turns sound into motion."""
         if self._driver is None:
-            from controls.speech import SpeechDriver
+            from controls.lipsync.driver import LipSyncDriver
 
-            self._driver = SpeechDriver()
+            self._driver = LipSyncDriver()
         return self._driver
+
+    def _speaker(self, transcript: str | os.PathLike[str] | None, language: str) -> Any:
+        if transcript is None:
+            return self.driver
+        from controls.lipsync.driver import LipSyncDriver
+
+        return LipSyncDriver(transcript=transcript, language=language)
 
     @property
     def avatar(self) -> Callable[..., Any]:
@@ -95,6 +102,8 @@ class TalkingPortraitPipeline:
         size: int | tuple[int, int] | None = None,
         face: int | str = 0,
         seed: int = 0,
+        transcript: str | os.PathLike[str] | None = None,
+        language: str = "en-us",
         progress: Callable[..., None] | None = None,
         cancel: threading.Event | None = None,
     ) -> Take:
@@ -117,6 +126,8 @@ class TalkingPortraitPipeline:
         size          long side, or (width, height).
         face          0 is the largest, or "all".
         seed          of blinks, glances and nods.
+        transcript    what the speech says, if known: text, or a .txt, .srt, .vtt or .TextGrid. Lips get surer.
+        language      of the transcript, as espeak-ng names it.
 
         Raises `UsageError`, `MediaError`, `NoFaceError` before any frame is made.
         """
@@ -144,8 +155,10 @@ class TalkingPortraitPipeline:
 
         sound = open_sound(audio)
         seen = read_portrait(portrait, self.tracker, face=face, size=size)
+        if transcript is not None and not speaks:
+            raise UsageError("a transcript goes with speech; here something else moves the face")
         if speaks:
-            drive = by_sound(sound, self.driver, rate or AUDIO_FPS)
+            drive = by_sound(sound, self._speaker(transcript, language), rate or AUDIO_FPS)
         elif driver is not None:
             drive = by_video(
                 driver, sound, rate, seen, intensity=intensity, head=driver_head, reference=reference, residual=residual
@@ -164,8 +177,7 @@ class TalkingPortraitPipeline:
             stream: Iterator[Any] = base
             for layer in layers:
                 stream = layer(stream)
-            stream = motions(stream)
-            return added(stream, constant) if constant.any() else stream
+            return added(stream, constant) if constant.any() else motions(stream)
 
         def move() -> Iterator[FaceMotion]:
             return layered(drive.stream(), 0)

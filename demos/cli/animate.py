@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-from demos.cli.options import add_common, add_expression, expression, face, number, rate, reporter, sample, say, size
+from demos.cli.options import (
+    add_common,
+    add_expression,
+    add_transcript,
+    expression,
+    face,
+    number,
+    rate,
+    reporter,
+    sample,
+    say,
+    size,
+)
 from studio.errors import UsageError
 
 EPILOG = """\
@@ -35,6 +47,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     source.add_argument("--audio", metavar="SPEECH", help="speech; a video's sound works as well")
     source.add_argument("--driver", metavar="VIDEO", help="a performance to copy: expression, gaze, blinks, head")
     source.add_argument("--motion", metavar="TAKE", help="a recorded motion: .csv (Live Link Face), .npz or .json")
+    add_transcript(source)
     add_expression(verb)
     life = verb.add_argument_group(
         "life", "amounts from 0 to 1; by default 1 under --audio and 0 under --driver and --motion"
@@ -114,6 +127,8 @@ def run(args: argparse.Namespace) -> None:
         gaze_motion=args.gaze_motion,
         head_motion=args.head_motion,
         seed=args.seed,
+        transcript=args.transcript,
+        language=args.language,
         intensity=args.intensity,
         driver_head=args.driver_head,
         reference=args.reference,

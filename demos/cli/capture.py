@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from demos.cli.options import add_common, face, number, rate, reporter, say
+from demos.cli.options import add_common, add_transcript, face, number, rate, reporter, say
+from studio.errors import UsageError
 
 EPILOG = """\
 face-studio capture talk.mp4 -o take.csv
 face-studio capture speech.wav --fps 60 --blink 1 -o take.npz
+face-studio capture speech.wav --events json -o take.csv        also take.visemes.json, as Rhubarb writes it
 
 .csv is the format of Live Link Face (Unreal, Blender add-ons), .npz and .json are our own."""
 
@@ -29,6 +32,13 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument(
         "--face", type=face, default=0, metavar="N", help="which face of a video, the largest first (default 1)"
     )
+    spoken = verb.add_argument_group("speech")
+    add_transcript(spoken)
+    spoken.add_argument(
+        "--events",
+        choices=("json", "tsv"),
+        help="also write phones and visemes beside OUT (take.visemes.json) in the form of Rhubarb Lip Sync",
+    )
     life = verb.add_argument_group("life", "added to speech; amounts from 0 to 1, 0 by default")
     for name, what in (
         ("blink", "blinks"),
@@ -47,6 +57,7 @@ def run(args: argparse.Namespace) -> None:
     """Write the motion."""
     from pipelines import CapturePipeline
     from pipelines.output import check_output
+    from studio.picture import check_output as check_place
 
     check_output(args.output, "motion")
     progress = reporter(args)
@@ -58,6 +69,16 @@ def run(args: argparse.Namespace) -> None:
         gaze_motion=args.gaze_motion,
         head_motion=args.head_motion,
         seed=args.seed,
+        transcript=args.transcript,
+        language=args.language,
         progress=progress,
     )
+    beside = None
+    if args.events:
+        beside = Path(args.output).with_suffix(f".visemes.{args.events}")
+        if take.hear is None:
+            raise UsageError(f"--events {args.events}: visemes are heard in speech; give a sound, not a video")
+        check_place(beside)
     say(args, str(take.save(args.output)))
+    if beside is not None:
+        say(args, str(take.save_events(beside, args.events)))

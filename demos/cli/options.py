@@ -122,6 +122,21 @@ def add_expression(verb: argparse.ArgumentParser) -> None:
     group.add_argument("--emotion", **several, help="joy, sadness, anger, fear, disgust, surprise … from 0 to 1")
 
 
+def add_transcript(verb: Any) -> None:
+    """What speech says, for a verb or a group of its options."""
+    verb.add_argument(
+        "--transcript",
+        metavar="TEXT|FILE",
+        help="what the speech says, where it is known: the words, or a .txt, .srt, .vtt or .TextGrid",
+    )
+    verb.add_argument(
+        "--language",
+        default="en-us",
+        metavar="NAME",
+        help="of the transcript, as espeak-ng names it: en-us, de, es, cmn, hi, ar, ... (default en-us)",
+    )
+
+
 def add_common(verb: argparse.ArgumentParser) -> None:
     """How the work is shown."""
     group = verb.add_argument_group("messages")
