@@ -90,7 +90,8 @@ def fields_for(neutral: np.ndarray) -> np.ndarray:
         if name.startswith(("mouth", "jaw", "cheekPuff")):
             out[index] *= mouth
         elif name.startswith("brow"):
-            sides = [_ratio(neutral, *pair) for pair in ((105, 159), (334, 386))]
+            # high brows have little more way to go
+            sides = [np.sqrt(_ratio(neutral, *pair)) for pair in ((105, 159), (334, 386))]
             out[index] *= sides[left] if mirror(name) != name else np.mean(sides)
         elif name.startswith("eye"):
             out[index] *= _ratio(neutral, *((263, 362) if left else (33, 133)))

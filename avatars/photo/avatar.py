@@ -26,6 +26,8 @@ from avatars.photo.geometry import FACE_TRIANGLES, FaceGeometry, HeadChange
 from avatars.photo.layers import Layers, make_layers
 from avatars.photo.mouth import MouthInterior
 from avatars.photo.surround import SurroundSettings, border_weight, surround
+from avatars.photo.untangle import untangled
+from avatars.pose import fit_pose, to_head, to_pixels
 from studio.arkit import INDEX
 from studio.motion import FaceMotion, blocks
 from studio.observation import Observation
@@ -45,7 +47,7 @@ class PhotoSettings:
 
     still: float = 0.05
     moving: float = 0.4
-    sharpen: float = 0.2
+    sharpen: float = 0.0
     turn_limit: float = 40.0
 
 
@@ -82,6 +84,19 @@ def _mesh(face: FaceGeometry, size: tuple[int, int], head: bool) -> _Mesh:
     )
 
 
+def _smoothed(landmarks: np.ndarray) -> np.ndarray:
+    """Landmarks (478, 3) pixels whose mesh has no folds."""
+    pose = fit_pose(landmarks)
+    shape = to_head(landmarks[:468], pose)
+    flat = untangled(shape)
+    if flat is shape:
+        return landmarks
+    moved = np.any(flat != shape, axis=1)
+    out = landmarks.copy()
+    out[:468][moved] = to_pixels(flat, pose)[moved]
+    return out
+
+
 class PhotoAvatar:
     """A face in a photo, ready to move.
 
@@ -104,7 +119,7 @@ class PhotoAvatar:
         self.settings = settings
         height, width = image.shape[:2]
         self.size = (width, height)
-        self._landmarks = np.asarray(observation.landmarks, np.float64)
+        self._landmarks = _smoothed(np.asarray(observation.landmarks, np.float64))
         neutral, self.expression = fit_photo(self._landmarks)
         self.neutral = neutral.shape
         self.fields = fields_for(self.neutral)
@@ -173,8 +188,8 @@ class PhotoAvatar:
         head, limited = self.face.allowed(head)
         if limited:
             warnings.warn(
-                f"the face is turned {np.degrees(self.face.angles[0]):.0f} degrees: turning it to the front is limited, "
-                "its far side is not in the photo",
+                f"the face is turned {np.degrees(self.face.angles[0]):.0f} degrees: turning it to the front is "
+                "limited, its far side is not in the photo",
                 stacklevel=4,
             )
         return head
@@ -229,9 +244,7 @@ class PhotoAvatar:
         map_x, map_y, gains, near = (np.empty(shape, np.float32) for _ in range(4))
         rasterise(posed, mesh.source, gain, mesh.triangles, len(FACE_TRIANGLES), x0, y0, map_x, map_y, gains, near)
         warped = cv2.remap(self.image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        if self.settings.sharpen:
-            soft = cv2.GaussianBlur(warped, (0, 0), 0.7)
-            warped = cv2.addWeighted(warped, 1 + self.settings.sharpen, soft, -self.settings.sharpen, 0)
+        soft = cv2.GaussianBlur(warped, (0, 0), 0.7)
         layers = self._layers if turning else None
         photo = self.image[y0:y1, x0:x1]
         if layers is None:
@@ -240,7 +253,8 @@ class PhotoAvatar:
             cover = cv2.remap(layers.matte, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             plate = layers.plate[y0:y1, x0:x1]
         part = np.empty((*shape, 3), np.uint8)
-        compose(photo, warped, cover, plate, map_x, map_y, gains, x0, y0, layers is not None, self.settings.still, part)
+        layered, still, sharpen = layers is not None, self.settings.still, self.settings.sharpen
+        compose(photo, warped, soft, sharpen, cover, plate, map_x, map_y, gains, x0, y0, layered, still, part)
         if turning:
             smooth = part.copy()
             soften_steps(part, map_x, map_y, max(3.0, 0.05 * self.face.pose.scale), smooth)

@@ -53,7 +53,7 @@ def measures(tracker, image):
         "corner_right": -height(61),
         "mouth": gap(13, 14),
         "width": gap(61, 291),
-        "brow_low": (height(55) + height(285)) / 2,
+        "brow_low": float(np.mean([height(i) for i in (65, 52, 105)])),  # the right one: hair hangs over the left
         "corners_low": (height(61) + height(291)) / 2,
         "lids": -(gap(386, 374) + gap(159, 145)),
         "lips_narrow": -gap(61, 291),
