@@ -57,6 +57,7 @@ EASED = (
     ("eyeWide", "eyeBlink", 0.9),
     ("cheekSquint", "mouthSmile", 0.3),
     ("noseSneer", "browDown", 0.2),
+    ("browOuterUp", "browInnerUp", 0.3),
 )
 
 

@@ -243,7 +243,7 @@ class PhotoAvatar:
         shape = (y1 - y0, x1 - x0)
         map_x, map_y, gains, near = (np.empty(shape, np.float32) for _ in range(4))
         rasterise(posed, mesh.source, gain, mesh.triangles, len(FACE_TRIANGLES), x0, y0, map_x, map_y, gains, near)
-        warped = cv2.remap(self.image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        warped = cv2.remap(self.image, map_x, map_y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
         soft = cv2.GaussianBlur(warped, (0, 0), 0.7)
         layers = self._layers if turning else None
         photo = self.image[y0:y1, x0:x1]
