@@ -125,7 +125,7 @@ class PhotoAvatar:
         self.fields = fields_for(self.neutral)
         self.face = FaceGeometry(self._landmarks, self.size)
         self._shown = displace(self.neutral, self.expression, self.fields)
-        self._lock = threading.RLock()
+        self._locks = {part: threading.Lock() for part in ("layers", "mouth", "eyes")}
 
     # ---- what moves ---------------------------------------------------------------------------------
 
@@ -138,7 +138,9 @@ class PhotoAvatar:
         self, motion: FaceMotion | Iterable[FaceMotion], *, neutralize: float | np.ndarray = 0.0, workers: int = 2
     ) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB for each frame of a motion or stream of blocks, in order, `workers` at a time."""
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(max(workers, 2)) as pool:
+            pool.submit(lambda: self._layers)  # what takes longest to make, side by side
+            pool.submit(lambda: self._eyes)
             waiting: deque = deque()
             for block in blocks(motion):
                 changes = self.weights_for(block.weights, neutralize)
@@ -300,7 +302,7 @@ class PhotoAvatar:
 
     @property
     def _layers(self) -> Layers | None:
-        with self._lock:
+        with self._locks["layers"]:
             return self._made_layers
 
     @cached_property
@@ -309,7 +311,7 @@ class PhotoAvatar:
 
     @property
     def _mouth(self) -> MouthInterior:
-        with self._lock:
+        with self._locks["mouth"]:
             return self._made_mouth
 
     @cached_property
@@ -318,7 +320,7 @@ class PhotoAvatar:
 
     @property
     def _eyes(self) -> Eyes:
-        with self._lock:
+        with self._locks["eyes"]:
             return self._made_eyes
 
     @cached_property
