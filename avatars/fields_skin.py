@@ -116,7 +116,8 @@ def unfold(
 
     Triangles that the field turns over or shrinks to almost nothing push their corners apart in the picture plane
     (position based dynamics, Mueller et al. 2007, with area constraints) until none is left or ``rounds`` are over.
-    ``least`` are the neutral's `least_areas`; ``pinned`` points keep their motion. A field that folds nothing comes back as it was.
+    ``least`` are the neutral's `least_areas`; ``pinned`` points keep their motion. A field that folds nothing comes
+    back as it was.
     """
     from avatars.unfolding import relax
 

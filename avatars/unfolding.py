@@ -11,7 +11,7 @@ STEP = 0.01
 
 @njit(cache=True, nogil=True)
 def relax(points, triangles, least, free, rounds):
-    """Moves points (N, 3) in the picture plane, in place, until each triangle (F, 3) has at least its `least` (F,) area.
+    """Moves points (N, 3) in the picture plane, in place, until each triangle (F, 3) has its `least` (F,) area or more.
 
     free (N,) 0 for points that stay. All triangles of a round push at once, and a point goes the mean of its ways
     (position based dynamics, Mueller et al. 2007)."""

@@ -1,5 +1,6 @@
 """Lips against speech whose phones are known: the package's sample, and sounds that are no speech."""
 
+import itertools
 import json
 import shutil
 from fractions import Fraction
@@ -234,14 +235,14 @@ def test_no_pronunciations_say_what_to_install(monkeypatch):
 def test_events_in_rhubarbs_form(speech):
     events = LipSyncDriver().events(speech)
     assert events[0].start == 0 and abs(events[-1].end - speech.duration) < 0.02
-    assert all(a.end == b.start for a, b in zip(events, events[1:]))
+    assert all(a.end == b.start for a, b in itertools.pairwise(events))
     told = json.loads(rhubarb_json(events, "speech.wav"))
     assert told["metadata"] == {"soundFile": "speech.wav", "duration": round(events[-1].end, 3)}
     cues = told["mouthCues"]
     assert {cue["value"] for cue in cues} <= set("ABCDEFGHX")
-    assert all(a["end"] == b["start"] and a["value"] != b["value"] for a, b in zip(cues, cues[1:]))
+    assert all(a["end"] == b["start"] and a["value"] != b["value"] for a, b in itertools.pairwise(cues))
     rows = [line.split("\t") for line in rhubarb_tsv(events).splitlines()]
-    assert len(rows) == len(cues) + 1 and all(float(a[0]) <= float(b[0]) for a, b in zip(rows, rows[1:]))
+    assert len(rows) == len(cues) + 1 and all(float(a[0]) <= float(b[0]) for a, b in itertools.pairwise(rows))
 
 
 @pytest.mark.slow
