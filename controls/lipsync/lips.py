@@ -38,7 +38,7 @@ class LipSettings:
     close_off: float = 0.25
     pause_frames: int = 13
     wake_frames: int = 2
-    floor: float = 0.1
+    floor: float = 0.15
     posterior: float = 0.5
 
 
