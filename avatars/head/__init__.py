@@ -1,0 +1,187 @@
+"""The embedded head: a parametric rig made by code, with no scanned data.
+
+`embedded_head()` gives the mean head, `embedded_head({"nose_length": 1.0})` another person's (axes and their names in
+`avatars.head.identity`). Its face is the FaceMesh with the fields of `avatars.fields`; skull, neck, ears, eyes, teeth
+and tongue are drawn by code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from avatars.facemesh import MEAN
+from avatars.fields import EASED, displace, fields
+from avatars.head import textures
+from avatars.head.cage import Cage, build_cage
+from avatars.head.identity import AXES, Axis, displacement
+from avatars.head.parts import CHIN, EYES, Part, eyeball, teeth, tongue
+from avatars.head.subdivide import Refinement, catmull_clark, refine_corners
+from avatars.rig import Corrective, Joint, Material, Rig
+from studio.arkit import ARKIT, INDEX
+from studio.errors import UsageError
+from studio.motion import EYE_SPAN, HEAD_JOINT
+
+LICENCE = "Apache-2.0"
+
+PAIRS = (("jawOpen", "mouthClose"), ("jawOpen", "mouthPucker"), *((shape, by) for shape, by, _ in EASED))
+"""Shapes that pull the same skin: where both are set a corrective shape repairs their sum."""
+
+
+def embedded_head(identity: Mapping[str, float] | None = None) -> Rig:
+    """The rig of a head; axes of identity as standard deviations from the mean, by name.
+
+    Metres, +Y up, facing +Z, origin between the outer eye corners. About 8,500 vertices. Raises UsageError for an axis
+    that there is none of.
+    """
+    names = {axis.name for axis in AXES}
+    for name in identity or {}:
+        if name not in names:
+            raise UsageError(f"no axis of identity {name!r}. Axes: {', '.join(sorted(names))}")
+    rig = _mean_head()
+    if not identity:
+        return rig
+    return replace(rig, name="person", neutral=rig.neutral + identity_offsets(identity).astype(np.float32))
+
+
+def identity_offsets(identity: Mapping[str, float]) -> np.ndarray:
+    """(V, 3) metres that axes at these values add to the mean head."""
+    basis = identity_basis()
+    return np.tensordot([identity.get(axis.name, 0.0) for axis in AXES], basis, 1)
+
+
+@lru_cache(maxsize=1)
+def identity_basis() -> np.ndarray:
+    """(axes, V, 3) float32 metres at one standard deviation, in the order of `AXES`."""
+    cage, refinement, parts = _build()
+    return np.stack([_axis_offsets(axis, cage, refinement, parts) for axis in AXES]).astype(np.float32)
+
+
+def _axis_offsets(axis: Axis, cage: Cage, refinement: Refinement, parts: tuple[Part, ...]) -> np.ndarray:
+    skin = refinement.apply(displacement(axis, cage.points))
+    rest = []
+    for part in parts:
+        if part.name.startswith("eye"):  # eyeballs stay round
+            move = displacement(axis, part.points.mean(0, keepdims=True))
+            rest.append(np.repeat(move, len(part.points), 0))
+        else:
+            rest.append(displacement(axis, part.points))
+    return np.concatenate([skin, *rest]) * EYE_SPAN
+
+
+@lru_cache(maxsize=1)
+def _build() -> tuple[Cage, Refinement, tuple[Part, ...]]:
+    shapes = np.concatenate([fields().astype(np.float64), _corrections()])
+    cage = build_cage(shapes)
+    refinement = catmull_clark(cage.polygons, len(cage.points))
+    count, chin = len(shapes), shapes[:, CHIN]
+    parts = (
+        eyeball("eye_left", count),
+        eyeball("eye_right", count),
+        teeth(True, count, chin),
+        teeth(False, count, chin),
+        tongue(count, chin),
+    )
+    return cage, refinement, parts
+
+
+def _pairs() -> list[tuple[str, str]]:
+    """Named shapes of `PAIRS`, both sides."""
+    out = []
+    for pair in PAIRS:
+        for side in ("Left", "Right"):
+            named = tuple(name if name in INDEX else name + side for name in pair)
+            if named not in out:
+                out.append(named)
+    return out
+
+
+def _corrections() -> np.ndarray:
+    """(C, 468, 3) what a pair of shapes at full weight looks like beyond the sum of both."""
+    table = fields()
+    out = []
+    for a, b in _pairs():
+        weights = np.zeros(len(ARKIT), np.float32)
+        weights[[INDEX[a], INDEX[b]]] = 1
+        alone = [
+            displace(MEAN, np.eye(len(ARKIT), dtype=np.float32)[INDEX[n]]) - MEAN - table[INDEX[n]] for n in (a, b)
+        ]
+        both = displace(MEAN, weights) - MEAN - table[INDEX[a]] - table[INDEX[b]]
+        out.append(both - sum(alone))
+    return np.array(out, np.float64)
+
+
+@lru_cache(maxsize=1)
+def _mean_head() -> Rig:
+    cage, refinement, parts = _build()
+    points = [refinement.apply(cage.points), *(part.points for part in parts)]
+    moves = [
+        refinement.apply(np.moveaxis(cage.shapes, 0, 1)).transpose(1, 0, 2),
+        *(part.moves for part in parts),
+    ]
+    first = np.cumsum([0, *(len(p) for p in points)])
+    polygons = [refinement.quads, *(np.where(p.polygons >= 0, p.polygons + f, -1) for p, f in zip(parts, first[1:]))]
+    corners = refine_corners(cage.polygons, cage.uv)
+    skin_uv, skin_index = np.unique(np.round(corners.reshape(-1, 2), 6), axis=0, return_inverse=True)
+    uv, uv_polygons = [skin_uv], [skin_index.reshape(-1, 4)]
+    for part in parts:
+        uv_polygons.append(np.where(part.polygons >= 0, part.polygons + sum(map(len, uv)), -1))
+        uv.append(part.uv)
+    names = ("skin", "eye", "teeth", "tongue")
+    material_of = [np.zeros(len(refinement.quads)), *(np.full(len(p.polygons), names.index(p.material)) for p in parts)]
+    neutral, deltas = np.concatenate(points) * EYE_SPAN, np.concatenate(moves, 1) * EYE_SPAN
+    ranges = {"skin": slice(0, first[1])}
+    ranges |= {part.name: slice(int(a), int(b)) for part, a, b in zip(parts, first[1:], first[2:])}
+    joints = (
+        Joint("neck", -1, (0.0, -0.19, -0.088)),
+        Joint("head", 0, HEAD_JOINT),
+        Joint("jaw", 1, (0.0, -0.026, -0.075)),
+        *(Joint(name, 1, tuple(EYES[name] * EYE_SPAN)) for name in EYES),
+    )
+    skin = np.zeros((len(neutral), len(joints)), np.float32)
+    low = np.clip((-1.38 - neutral[:, 1] / EYE_SPAN) / 0.75, 0, 1)
+    skin[:, 0] = low * low * (3 - 2 * low)
+    skin[:, 1] = 1 - skin[:, 0]
+    for k, name in enumerate(EYES, 3):
+        skin[ranges[name]] = np.eye(len(joints), dtype=np.float32)[k]
+    extra = deltas[len(ARKIT) :].astype(np.float32)
+    return Rig(
+        name="head",
+        neutral=neutral.astype(np.float32),
+        polygons=np.concatenate(polygons).astype(np.int32),
+        uv=np.concatenate(uv).astype(np.float32),
+        uv_polygons=np.concatenate(uv_polygons).astype(np.int32),
+        materials=(
+            Material("skin", roughness=0.55, texture=textures.skin_picture()),
+            Material("eye", roughness=0.12, texture=textures.eye_picture()),
+            Material("teeth", roughness=0.3, texture=textures.teeth_picture()),
+            Material("tongue", roughness=0.45, texture=textures.tongue_picture()),
+        ),
+        material_of=np.concatenate(material_of).astype(np.uint8),
+        shape_names=ARKIT,
+        deltas=deltas[: len(ARKIT)].astype(np.float32),
+        arkit=np.eye(len(ARKIT), dtype=np.float32),
+        joints=joints,
+        skin=skin,
+        correctives=tuple(Corrective(f"{a}_{b}", (a, b), d) for (a, b), d in zip(_pairs(), extra)),
+        parts=ranges,
+        facemesh=_facemesh(refinement),
+        licence=LICENCE,
+    )
+
+
+def _facemesh(refinement: Refinement) -> tuple[np.ndarray, np.ndarray]:
+    """Where FaceMesh's points lie: refined vertex k is what became of the cage's vertex k."""
+    corner = np.full(len(MEAN), -1)
+    number = np.arange(len(refinement.quads))
+    start = refinement.quads[:, 0]
+    inside = start < len(MEAN)
+    corner[start[inside]] = number[inside]
+    bary = np.tile(np.array([1.0, 0.0, 0.0], np.float32), (len(MEAN), 1))
+    return corner.astype(np.int32), bary
+
+
+__all__ = ["AXES", "embedded_head", "identity_basis", "identity_offsets"]
