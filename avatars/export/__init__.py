@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from avatars.rig import Rig
 from studio.errors import OutputError, UsageError
 from studio.motion import FaceMotion
@@ -35,6 +37,8 @@ def save_rig(rig: Rig, path: str | Path, motion: FaceMotion | Iterable[FaceMotio
         raise OutputError(f"{path.parent}: no such folder. Make it first: mkdir -p {path.parent}")
     if ending == ".obj" and motion is not None:
         raise UsageError(f"{path.name}: OBJ holds no motion; write .glb or .usdc")
+    if not all(np.isfinite(table).all() for table in (rig.neutral, rig.deltas, rig.uv)):
+        raise UsageError(f"the rig {rig.name!r} holds numbers that are none (NaN or infinite)")
     with written_beside(path) as beside:
         if ending == ".glb":
             from avatars.export.gltf import write_glb

@@ -106,11 +106,7 @@ def _corrections() -> np.ndarray:
     for a, b in _pairs():
         weights = np.zeros(len(ARKIT), np.float32)
         weights[[INDEX[a], INDEX[b]]] = 1
-        alone = [
-            displace(MEAN, np.eye(len(ARKIT), dtype=np.float32)[INDEX[n]]) - MEAN - table[INDEX[n]] for n in (a, b)
-        ]
-        both = displace(MEAN, weights) - MEAN - table[INDEX[a]] - table[INDEX[b]]
-        out.append(both - sum(alone))
+        out.append(displace(MEAN, weights) - MEAN - table[INDEX[a]] - table[INDEX[b]])
     return np.array(out, np.float64)
 
 

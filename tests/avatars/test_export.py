@@ -117,7 +117,12 @@ def test_files_that_are_none(tmp_path):
     save_rig(small_rig(()), tmp_path / "none.glb")
     with pytest.raises(MediaError, match="no morph targets"):
         load_rig(tmp_path / "none.glb")
-    save_rig(small_rig(bad=np.nan), tmp_path / "nan.glb")
+    with pytest.raises(UsageError, match="NaN"):
+        save_rig(small_rig(bad=np.nan), tmp_path / "nan.glb")
+    assert not (tmp_path / "nan.glb").exists()
+    save_rig(small_rig(bad=0.0777), tmp_path / "nan.glb")
+    place = (tmp_path / "nan.glb").read_bytes()
+    (tmp_path / "nan.glb").write_bytes(place.replace(struct.pack("<f", 0.0777), struct.pack("<f", np.nan)))
     with pytest.raises(MediaError, match="NaN"):
         load_rig(tmp_path / "nan.glb")
     save_rig(small_rig(), tmp_path / "whole.glb")
