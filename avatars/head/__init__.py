@@ -1,8 +1,8 @@
 """The embedded head: a parametric rig made by code, with no scanned data.
 
 `embedded_head()` gives the mean head, `embedded_head({"nose_length": 1.0})` another person's (axes and their names in
-`avatars.head.identity`). Its face is the FaceMesh with the fields of `avatars.fields`; skull, neck, ears, eyes, teeth
-and tongue are drawn by code.
+`avatars.head.identity`), `head_of(face)` that of somebody whose neutral face was measured. Its face is the FaceMesh
+with the fields of `avatars.fields`; skull, neck, ears, eyes, teeth and tongue are drawn by code.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from avatars.facemesh import MEAN
-from avatars.fields import EASED, displace, fields
+from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, MEAN
+from avatars.fields import EASED, displace, fields, fields_for
 from avatars.head import textures
 from avatars.head.cage import Cage, build_cage
 from avatars.head.identity import AXES, Axis, displacement
-from avatars.head.parts import CHIN, EYES, Part, eyeball, teeth, tongue
+from avatars.head.parts import CHIN, EYE_RADIUS, Part, eyeball, teeth, tongue
 from avatars.head.subdivide import Refinement, catmull_clark, refine_corners
 from avatars.rig import Corrective, Joint, Material, Rig
 from studio.arkit import ARKIT, INDEX
@@ -56,7 +56,7 @@ def identity_offsets(identity: Mapping[str, float]) -> np.ndarray:
 @lru_cache(maxsize=1)
 def identity_basis() -> np.ndarray:
     """(axes, V, 3) float32 metres at one standard deviation, in the order of `AXES`."""
-    cage, refinement, parts = _build()
+    cage, refinement, parts = _mean_parts()
     return np.stack([_axis_offsets(axis, cage, refinement, parts) for axis in AXES]).astype(np.float32)
 
 
@@ -73,9 +73,14 @@ def _axis_offsets(axis: Axis, cage: Cage, refinement: Refinement, parts: tuple[P
 
 
 @lru_cache(maxsize=1)
-def _build() -> tuple[Cage, Refinement, tuple[Part, ...]]:
-    shapes = np.concatenate([fields().astype(np.float64), _corrections()])
-    cage = build_cage(shapes)
+def _mean_parts() -> tuple[Cage, Refinement, tuple[Part, ...]]:
+    return _build(MEAN.astype(np.float64), fields().astype(np.float64))
+
+
+def _build(face: np.ndarray, table: np.ndarray) -> tuple[Cage, Refinement, tuple[Part, ...]]:
+    """Skin and parts round a neutral face (468, 3), which its fields (52, 468, 3) move."""
+    shapes = np.concatenate([table, _corrections(face, table)])
+    cage = build_cage(face, shapes)
     refinement = catmull_clark(cage.polygons, len(cage.points))
     count, chin = len(shapes), shapes[:, CHIN]
     parts = (
@@ -85,7 +90,20 @@ def _build() -> tuple[Cage, Refinement, tuple[Part, ...]]:
         teeth(False, count, chin),
         tongue(count, chin),
     )
-    return cage, refinement, parts
+    return cage, refinement, tuple(_fitted(part, face) for part in parts)
+
+
+_HOLDERS = {"eye_left": EYE_LEFT, "eye_right": EYE_RIGHT}
+
+
+def _fitted(part: Part, face: np.ndarray) -> Part:
+    """A part of the mean head where it belongs in another face: eyes behind their lids, teeth behind the lips."""
+    loop = _HOLDERS.get(part.name, LIPS_INNER)
+    move = face[loop].mean(0) - MEAN[loop].mean(0)
+    if part.name in _HOLDERS:
+        return replace(part, points=part.points + move)
+    wide = np.ptp(face[loop, 0]) / np.ptp(MEAN[loop, 0])
+    return replace(part, points=part.points * [np.clip(wide, 0.85, 1.15), 1, 1] + move)
 
 
 def _pairs() -> list[tuple[str, str]]:
@@ -99,20 +117,30 @@ def _pairs() -> list[tuple[str, str]]:
     return out
 
 
-def _corrections() -> np.ndarray:
+def _corrections(face: np.ndarray, table: np.ndarray) -> np.ndarray:
     """(C, 468, 3) what a pair of shapes at full weight looks like beyond the sum of both."""
-    table = fields()
     out = []
     for a, b in _pairs():
         weights = np.zeros(len(ARKIT), np.float32)
         weights[[INDEX[a], INDEX[b]]] = 1
-        out.append(displace(MEAN, weights) - MEAN - table[INDEX[a]] - table[INDEX[b]])
+        out.append(displace(face, weights, table.astype(np.float32)) - face - table[INDEX[a]] - table[INDEX[b]])
     return np.array(out, np.float64)
 
 
 @lru_cache(maxsize=1)
 def _mean_head() -> Rig:
-    cage, refinement, parts = _build()
+    return _rig("head", *_mean_parts())
+
+
+def head_of(face: np.ndarray) -> Rig:
+    """The head of a person whose neutral face (468, 3) in eye spans is known (`avatars.fit`): their FaceMesh with
+    their own fields, carried on by code. The same vertices and polygons as `embedded_head`.
+    """
+    face = np.asarray(face, np.float64)
+    return _rig("person", *_build(face, fields_for(face).astype(np.float64)))
+
+
+def _rig(name: str, cage: Cage, refinement: Refinement, parts: tuple[Part, ...]) -> Rig:
     points = [refinement.apply(cage.points), *(part.points for part in parts)]
     moves = [
         refinement.apply(np.moveaxis(cage.shapes, 0, 1)).transpose(1, 0, 2),
@@ -135,17 +163,17 @@ def _mean_head() -> Rig:
         Joint("neck", -1, (0.0, -0.19, -0.088)),
         Joint("head", 0, HEAD_JOINT),
         Joint("jaw", 1, (0.0, -0.026, -0.075)),
-        *(Joint(name, 1, tuple(EYES[name] * EYE_SPAN)) for name in EYES),
+        *(Joint(part.name, 1, tuple(EYE_SPAN * _centre(part))) for part in parts if part.name in _HOLDERS),
     )
     skin = np.zeros((len(neutral), len(joints)), np.float32)
     low = np.clip((-1.38 - neutral[:, 1] / EYE_SPAN) / 0.75, 0, 1)
     skin[:, 0] = low * low * (3 - 2 * low)
     skin[:, 1] = 1 - skin[:, 0]
-    for k, name in enumerate(EYES, 3):
-        skin[ranges[name]] = np.eye(len(joints), dtype=np.float32)[k]
+    for k, eye in enumerate(_HOLDERS, 3):
+        skin[ranges[eye]] = np.eye(len(joints), dtype=np.float32)[k]
     extra = deltas[len(ARKIT) :].astype(np.float32)
     return Rig(
-        name="head",
+        name=name,
         neutral=neutral.astype(np.float32),
         polygons=np.concatenate(polygons).astype(np.int32),
         uv=np.concatenate(uv).astype(np.float32),
@@ -169,6 +197,11 @@ def _mean_head() -> Rig:
     )
 
 
+def _centre(eye: Part) -> np.ndarray:
+    """(3,) the middle of an eyeball: between its poles."""
+    return eye.points[-1] + [0.0, 0.0, EYE_RADIUS]
+
+
 def _facemesh(refinement: Refinement) -> tuple[np.ndarray, np.ndarray]:
     """Where FaceMesh's points lie: refined vertex k is what became of the cage's vertex k."""
     corner = np.full(len(MEAN), -1)
@@ -180,4 +213,4 @@ def _facemesh(refinement: Refinement) -> tuple[np.ndarray, np.ndarray]:
     return corner.astype(np.int32), bary
 
 
-__all__ = ["AXES", "embedded_head", "identity_basis", "identity_offsets"]
+__all__ = ["AXES", "embedded_head", "head_of", "identity_basis", "identity_offsets"]

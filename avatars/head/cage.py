@@ -73,9 +73,9 @@ def face_uv(points: np.ndarray) -> np.ndarray:
     return np.stack([0.5 + 0.235 * angle / 1.35, 0.62 + 0.19 * points[:, 1]], 1)
 
 
-def build_cage(shapes: np.ndarray) -> Cage:
-    """The cage with all its parts of skin, from what shapes (K, 468, 3) do to the FaceMesh."""
-    cage = Cage(MEAN.astype(np.float64), np.asarray(shapes, np.float64))
+def build_cage(face: np.ndarray, shapes: np.ndarray) -> Cage:
+    """The cage with all its parts of skin: a neutral face (468, 3) and what shapes (K, 468, 3) do to it."""
+    cage = Cage(np.asarray(face, np.float64), np.asarray(shapes, np.float64))
     uv = face_uv(MEAN.astype(np.float64))
     for triangle in TRIANGLES:
         cage.put(tuple(triangle), uv[triangle], "face")
@@ -93,10 +93,17 @@ def _smooth(t: np.ndarray | float) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
+def proportions(face: np.ndarray) -> np.ndarray:
+    """(3,) how much wider, taller and deeper than the mean head's the head of a face (468, 3) is taken to be."""
+    wide, tall = (np.ptp(face[OVAL, k]) / np.ptp(MEAN[OVAL, k]) for k in (0, 1))
+    return np.clip(np.array([wide, tall, 0.5 * (wide + tall)]), 0.8, 1.25)
+
+
 def _skull(cage: Cage) -> None:
     """A tube of quads from the face's outline over the skull to the base of the neck."""
     count = len(OVAL)
-    start = cage.points[OVAL]
+    grow = proportions(cage.points[: len(MEAN)])
+    start = cage.points[OVAL] / grow  # in the mean head's measure
     turn = np.radians(180 - 360 * np.arange(count) / count)  # round the neck: 0 in front, positive on the left
     base = NECK_BASE + np.stack([NECK_RADII[0] * np.sin(turn), 0 * turn, NECK_RADII[1] * np.cos(turn)], 1)
     waist = NECK_TOP + np.stack([NECK_WAIST[0] * np.sin(turn), 0 * turn, NECK_WAIST[1] * np.cos(turn)], 1)
@@ -112,8 +119,8 @@ def _skull(cage: Cage) -> None:
     for number, row in enumerate(rows[1:], 1):
         # the jaw takes the skin under it along, ever less
         fade = (1 - over) * (1 - _smooth(number / 6.0)) + over * (1 - _smooth(number / 2.5))
-        loops.append(cage.add(row, cage.shapes[:, OVAL] * fade[None, :, None]))
-    across = np.linspace(0.02, 0.98, count + 1)
+        loops.append(cage.add(row * grow, cage.shapes[:, OVAL] * fade[None, :, None]))
+    across = np.linspace(0.98, 0.02, count + 1)
     for number in range(ROWS):
         high, low = (0.32 - 0.3 * k / ROWS for k in (number, number + 1))
         uv = np.stack([np.stack([across, np.full(count + 1, v)], 1) for v in (high, low)])
@@ -220,7 +227,7 @@ def _mouth_bag(cage: Cage) -> None:
         row[:, 1] += tall * (up - low) * np.sin(np.pi * np.linspace(0, 2, count, endpoint=False) % np.pi)
         row[:, 2] = rim[:, 2] - depth - 0.25 * (rim[half // 2, 2] - rim[:, 2])
         loops.append(cage.add(row, jaw * share))
-    u = np.linspace(0.80, 0.98, count + 1)
+    u = np.linspace(0.98, 0.80, count + 1)
     flip = _clockwise(rim)
     for number in range(len(loops) - 1):
         uv = np.stack([np.stack([u, np.full(count + 1, 0.88 - 0.03 * k)], 1) for k in (number, number + 1)])
@@ -232,6 +239,9 @@ def _mouth_bag(cage: Cage) -> None:
 
 def _ear(cage: Cage, side: int) -> None:
     """A dish: concha, antihelix, helix, and the back that runs into the head."""
+    grow = proportions(cage.points[: len(MEAN)])
+    cheek = cage.points[[454, 234][side < 0]] - MEAN[[454, 234][side < 0]]
+    place = EAR * [side, 1, 1] + cheek
     around = np.linspace(0, 2 * np.pi, 14, endpoint=False)
     lobe = np.clip(-np.sin(around), 0, 1) ** 2
     rings = (
@@ -252,9 +262,9 @@ def _ear(cage: Cage, side: int) -> None:
         z = 0.19 * radius * np.cos(around) * (1 - 0.4 * lobe) - 0.10 * np.sin(around) * radius  # leans back
         front = np.clip(np.cos(around), 0, 1) * (radius > 0.4)  # the front edge lies on the cheek
         x = out * (1 - 0.7 * front) + 0.03 * full * lobe - 0.27 * (z + 0.04) * (radius > 0.2)  # stands off behind
-        loops.append(cage.add(EAR * [side, 1, 1] + np.stack([side * x, y, z], 1)))
+        loops.append(cage.add(place + grow * np.stack([side * x, y, z], 1)))
     u0 = 0.04 if side > 0 else 0.12
-    u = u0 + 0.07 * np.arange(15) / 14
+    u = u0 + 0.07 * (np.arange(15) if side < 0 else np.arange(15)[::-1]) / 14
     flip = side > 0
     for number in range(len(loops) - 1):
         uv = np.stack([np.stack([u, np.full(15, 0.98 - 0.04 * k)], 1) for k in (number, number + 1)])
