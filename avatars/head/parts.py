@@ -20,7 +20,7 @@ JAW_ANGLE = np.radians(25.3)
 
 @dataclass(frozen=True)
 class Part:
-    """points (V, 3); polygons (P, 4), -1 last in a triangle; uv (V, 2) of its own picture; material; moves (K, V, 3)."""
+    """points (V, 3); polygons (P, 4), -1 last in a triangle; uv (V, 2) in its material's picture; moves (K, V, 3)."""
 
     name: str
     points: np.ndarray
