@@ -18,7 +18,8 @@ from avatars.fields import EASED, displace, fields
 from avatars.head import textures
 from avatars.head.cage import Cage, build_cage
 from avatars.head.identity import AXES, Axis, displacement
-from avatars.head.parts import CHIN, EYES, Part, eyeball, teeth, tongue
+from avatars.head.lids import EYES, rim_loops, settle_lids
+from avatars.head.parts import CHIN, Part, eyeball, teeth, tongue
 from avatars.head.subdivide import Refinement, catmull_clark, refine_corners
 from avatars.rig import Corrective, Joint, Material, Rig
 from studio.arkit import ARKIT, INDEX
@@ -117,11 +118,10 @@ def _corrections() -> np.ndarray:
 @lru_cache(maxsize=1)
 def _mean_head() -> Rig:
     cage, refinement, parts = _build()
-    points = [refinement.apply(cage.points), *(part.points for part in parts)]
-    moves = [
-        refinement.apply(np.moveaxis(cage.shapes, 0, 1)).transpose(1, 0, 2),
-        *(part.moves for part in parts),
-    ]
+    skin_moves = refinement.apply(np.moveaxis(cage.shapes, 0, 1)).transpose(1, 0, 2)
+    skin_points, skin_moves = settle_lids(refinement.apply(cage.points), skin_moves, rim_loops(refinement.edges))
+    points = [skin_points, *(part.points for part in parts)]
+    moves = [skin_moves, *(part.moves for part in parts)]
     first = np.cumsum([0, *(len(p) for p in points)])
     polygons = [refinement.quads, *(np.where(p.polygons >= 0, p.polygons + f, -1) for p, f in zip(parts, first[1:]))]
     corners = refine_corners(cage.polygons, cage.uv)
@@ -142,7 +142,7 @@ def _mean_head() -> Rig:
         *(Joint(name, 1, tuple(EYES[name] * EYE_SPAN)) for name in EYES),
     )
     skin = np.zeros((len(neutral), len(joints)), np.float32)
-    low = np.clip((-1.38 - neutral[:, 1] / EYE_SPAN) / 0.75, 0, 1)
+    low = np.clip((-1.45 - neutral[:, 1] / EYE_SPAN) / 0.6, 0, 1)
     skin[:, 0] = low * low * (3 - 2 * low)
     skin[:, 1] = 1 - skin[:, 0]
     for k, name in enumerate(EYES, 3):
