@@ -11,37 +11,39 @@ import numpy as np
 
 from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, MEAN, OVAL, TRIANGLES
 from avatars.head.ears import add_ear
-from avatars.head.lids import EYE_RADIUS, EYES
+from avatars.head.lids import EYE_RADIUS, eye_centres
 from avatars.head.mesh import Cage
-from avatars.head.profile import deepened
 
 SKULL = np.array([0.0, 0.19, -0.80])
 """Middle of the cranium."""
 
 SKULL_RADII = np.array([0.885, 1.17, 1.08])
 NECK_BASE = np.array([0.0, -2.10, -1.42])
-NECK_RADII = np.array([0.86, 0.68])  # sideways, fore and aft, at the base
+NECK_RADII = np.array([0.76, 0.66])  # sideways, fore and aft, at the base
 NECK_TOP = np.array([0.0, -1.40, -1.14])
-NECK_WAIST = np.array([0.60, 0.64])  # under the jaw
+NECK_WAIST = np.array([0.57, 0.62])  # under the jaw
 ROWS, NECK_ROWS = 12, 5
 """Rows of quads from the outline to the base of the neck, and how many of them the back of the neck has."""
 
 JAW_HINGE = np.array([0.0, -0.29, -0.83])
 
-FACE_SCALE = 0.345
-"""Texture coordinates for an eye span of the face; the side column 0.79 ... 0.99 is for ears, lids and mouth, the strip
-below 0.33 for skull and neck."""
+FACE_SCALE = 0.315
+"""Texture coordinates for an eye span of the face. The picture is symmetric: the face in the middle, ears and lids in a
+column of `COLUMN` at either side of it, below that the mouth's bag, and at the bottom skull and neck."""
+
+COLUMN = 0.15
+BOTTOM = 0.40
 
 
 def face_uv(points: np.ndarray) -> np.ndarray:
     """(N, 2) texture coordinates of the face's island: unrolled from a cylinder, which keeps cheeks unstretched."""
     angle = np.arctan2(points[:, 0], points[:, 2] + 0.75)
-    return np.stack([0.40 + FACE_SCALE * 0.75 * angle, 0.35 + FACE_SCALE * (points[:, 1] + 1.266)], 1)
+    return np.stack([0.5 + FACE_SCALE * 0.75 * angle, 0.405 + FACE_SCALE * (points[:, 1] + 1.266)], 1)
 
 
-def build_cage(shapes: np.ndarray) -> Cage:
-    """The cage with all its parts of skin, from what shapes (K, 468, 3) do to the FaceMesh."""
-    cage = Cage(deepened(MEAN), np.asarray(shapes, np.float64))
+def build_cage(face: np.ndarray, shapes: np.ndarray) -> Cage:
+    """The cage with all its parts of skin: a neutral face (468, 3) and what shapes (K, 468, 3) do to it."""
+    cage = Cage(np.asarray(face, np.float64), np.asarray(shapes, np.float64))
     uv = face_uv(MEAN.astype(np.float64))
     for triangle in TRIANGLES:
         cage.put(tuple(triangle), uv[triangle], "face")
@@ -49,8 +51,9 @@ def build_cage(shapes: np.ndarray) -> Cage:
     for loop, side in ((EYE_LEFT, 1), (EYE_RIGHT, -1)):
         _lids(cage, loop, side)
     _mouth_bag(cage)
-    for side, u in ((1, 0.838), (-1, 0.942)):
-        add_ear(cage, side, (u, 0.885), 0.092)
+    grow = proportions(cage.points[: len(MEAN)])
+    for side, cheek in ((1, 454), (-1, 234)):
+        add_ear(cage, side, cage.points[cheek] - MEAN[cheek], grow, (0.5 + side * 0.427, 0.885), 0.083)
     return cage
 
 
@@ -59,10 +62,17 @@ def _smooth(t: np.ndarray | float) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
+def proportions(face: np.ndarray) -> np.ndarray:
+    """(3,) how much wider, taller and deeper than the mean head's the head of a face (468, 3) is taken to be."""
+    wide, tall = (np.ptp(face[OVAL, k]) / np.ptp(MEAN[OVAL, k]) for k in (0, 1))
+    return np.clip(np.array([wide, tall, 0.5 * (wide + tall)]), 0.8, 1.25)
+
+
 def _skull(cage: Cage) -> None:
     """A tube of quads from the face's outline over the skull to the base of the neck."""
     count = len(OVAL)
-    start = cage.points[OVAL]
+    grow = proportions(cage.points[: len(MEAN)])
+    start = cage.points[OVAL] / grow  # in the mean head's measure
     turn = np.radians(180 - 360 * np.arange(count) / count)  # round the neck: 0 in front, positive on the left
     base = NECK_BASE + np.stack([NECK_RADII[0] * np.sin(turn), 0 * turn, NECK_RADII[1] * np.cos(turn)], 1)
     waist = NECK_TOP + np.stack([NECK_WAIST[0] * np.sin(turn), 0 * turn, NECK_WAIST[1] * np.cos(turn)], 1)
@@ -78,10 +88,10 @@ def _skull(cage: Cage) -> None:
     for number, row in enumerate(rows[1:], 1):
         # the jaw takes the skin under it along, ever less
         fade = (1 - over) * (1 - _smooth(number / 6.0)) + over * (1 - _smooth(number / 2.5))
-        loops.append(cage.add(row, cage.shapes[:, OVAL] * fade[None, :, None]))
-    across = np.linspace(0.02, 0.98, count + 1)
+        loops.append(cage.add(row * grow, cage.shapes[:, OVAL] * fade[None, :, None]))
+    across = np.linspace(0.98, 0.02, count + 1)
     for number in range(ROWS):
-        high, low = (0.32 - 0.3 * k / ROWS for k in (number, number + 1))
+        high, low = (0.30 - 0.28 * k / ROWS for k in (number, number + 1))
         uv = np.stack([np.stack([across, np.full(count + 1, v)], 1) for v in (high, low)])
         cage.strip(loops[number], loops[number + 1], uv, "skull")
 
@@ -141,7 +151,7 @@ def _lids(cage: Cage, loop: np.ndarray, side: int) -> None:
     """The edge of the lids is thick, and behind it their inside runs round the eyeball."""
     rim = cage.points[loop]
     middle, count = rim.mean(0), len(loop)
-    centre = EYES["eye_left" if side > 0 else "eye_right"]
+    centre = eye_centres(cage.points[: len(MEAN)])["eye_left" if side > 0 else "eye_right"]
     rows = []
     for back, wide, share, off in ((0.016, 0.985, 0.4, 0.0), (0.03, 0.99, 1.0, 0.006), (0.05, 1.35, 1.0, 0.004)):
         row = middle + (rim - middle) * wide
@@ -150,8 +160,9 @@ def _lids(cage: Cage, loop: np.ndarray, side: int) -> None:
         on_ball = centre + ray / np.linalg.norm(ray, axis=1, keepdims=True) * (EYE_RADIUS + off)
         rows.append((1 - share) * row + share * on_ball)
     inner = [cage.add(row, cage.shapes[:, loop] * fade) for row, fade in zip(rows, (1.0, 1.0, 0.6))]
-    u = 0.795 + 0.19 * np.arange(count + 1) / count if side > 0 else 0.985 - 0.19 * np.arange(count + 1) / count
-    top = 0.76 if side > 0 else 0.69
+    cage.inside = np.concatenate([cage.inside, *inner[1:]])
+    u = 0.5 + side * (0.367 + 0.12 * np.arange(count + 1) / count)
+    top = 0.76
     loops = [loop, *inner]
     for number in range(3):
         uv = np.stack([np.stack([u, np.full(count + 1, top - 0.016 * k)], 1) for k in (number, number + 1)])
@@ -192,14 +203,14 @@ def _mouth_bag(cage: Cage) -> None:
         row[:, 1] += tall * (up - low) * arch
         row[:, 2] = rim[:, 2] - depth - 0.25 * (rim[half // 2, 2] - rim[:, 2])
         loops.append(cage.add(row, jaw * share))
-    u = np.linspace(0.795, 0.985, count + 1)
+    u = np.linspace(0.80, 0.20, count + 1)
     flip = _clockwise(rim)
     for number in range(len(loops) - 1):
-        uv = np.stack([np.stack([u, np.full(count + 1, 0.62 - 0.036 * k)], 1) for k in (number, number + 1)])
+        uv = np.stack([np.stack([u, np.full(count + 1, 0.385 - 0.011 * k)], 1) for k in (number, number + 1)])
         if flip:
             cage.strip(loops[number + 1], loops[number], uv[::-1], "mouth")
         else:
             cage.strip(loops[number], loops[number + 1], uv, "mouth")
-    uv = np.stack([u[:-1], np.full(count, 0.62 - 0.036 * (len(loops) - 0.5))], 1)
+    uv = np.stack([u[:-1], np.full(count, 0.385 - 0.011 * (len(loops) - 0.5))], 1)
     last = np.arange(count) if flip else np.arange(count)[::-1]
     cage.put(tuple(loops[-1][last[::-1]]), uv[last[::-1]], "mouth")

@@ -20,8 +20,11 @@ BACK = ((1.0, 0.040, 1.05), (0.90, 0.075, 1.12), (0.72, 0.15, 1.22), (0.55, 0.26
 HEIGHT, WIDTH, STAND_OFF = 0.33, 0.205, 0.15
 
 
-def add_ear(cage: Cage, side: int, corner: tuple[float, float], size: float) -> None:
-    """Puts an ear in: side 1 the subject's left, -1 the right; its texture's middle and half height."""
+def add_ear(
+    cage: Cage, side: int, shift: np.ndarray, grow: np.ndarray, corner: tuple[float, float], size: float
+) -> None:
+    """Puts an ear in: side 1 the subject's left, -1 the right; shift (3,) and growth (3,) of this head against the mean
+    one; its texture's middle and half height."""
     turn = 2 * np.pi * np.arange(AROUND) / AROUND
     rings = [(radius, 0.0, radius) for radius in FRONT] + list(BACK)
     loops, places = [], []
@@ -31,7 +34,7 @@ def add_ear(cage: Cage, side: int, corner: tuple[float, float], size: float) -> 
         if under > 0.1:
             x = np.minimum(x, -0.02)
         points = np.stack([side * x, up, forward - 0.20 * up], 1)
-        loops.append(cage.add(EAR * [side, 1, 1] + points))
+        loops.append(cage.add(EAR * [side, 1, 1] + shift + grow * points))
         flat = np.stack(_outline(turn, spread), 1) / HEIGHT / 1.4
         places.append(np.array(corner) + size * flat * [side, 1])
     for number in range(len(loops) - 1):
@@ -48,8 +51,8 @@ def _outline(turn: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """(forward, up) of a ring; turn 0 is in front, a quarter up."""
     cos, sin = np.cos(turn), np.sin(turn)
     lobe = np.clip(-sin, 0, 1)
-    forward = WIDTH * cos * np.where(cos > 0, 0.78, 1.0) * (1 - 0.42 * lobe**1.5)
-    up = HEIGHT * sin * np.where(sin > 0, 0.97, 1.0)
+    forward = WIDTH * cos * np.where(cos > 0, 0.78, 1.0) * (1 - 0.30 * lobe**3)
+    up = HEIGHT * sin * np.where(sin > 0, 0.97, 0.93)
     return radius * forward + 0.03 * lobe * radius, radius * up
 
 

@@ -8,50 +8,61 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatars.facemesh import EYE_LEFT, EYE_RIGHT
+from avatars.facemesh import EYE_LEFT, EYE_RIGHT, MEAN
 from studio.arkit import ARKIT, INDEX
 
 EYE_RADIUS = 0.163
 """14.7 mm: a little larger than life, so that lids lie on it from corner to corner."""
 
 EYES = {"eye_left": np.array([0.342, 0.004, -0.078]), "eye_right": np.array([-0.342, 0.004, -0.078])}
-CLEAR = 0.016
+HOLDERS = {"eye_left": EYE_LEFT, "eye_right": EYE_RIGHT}
+"""The edge of the lids that hold an eyeball, as a loop of FaceMesh points."""
+
+CLEAR = 0.020
 """How far the outer skin of a lid stays off the eyeball."""
 
 REACH = 0.045
 """How far from its edge a lid follows it when it is brought to meet the other."""
 
 
-def settle_lids(points: np.ndarray, deltas: np.ndarray, rims: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def eye_centres(face: np.ndarray) -> dict[str, np.ndarray]:
+    """Middles of the eyeballs of a face (468, 3)."""
+    return {name: EYES[name] + face[loop].mean(0) - MEAN[loop].mean(0) for name, loop in HOLDERS.items()}
+
+
+def settle_lids(
+    points: np.ndarray,
+    deltas: np.ndarray,
+    rims: dict[str, np.ndarray],
+    centres: dict[str, np.ndarray],
+    clearance: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     """Skin (V, 3) and its shapes (S, V, 3), the first 52 ARKit's, with lids that lie on the eyeballs and meet in a
-    blink. rims: the refined edge loop (32,) of each eye, from a corner along the lower lid and back. Returns copies."""
-    rest = points.copy()
-    out = deltas.copy()
-    for name in EYES:
-        rest = _outside(rest, name)
+    blink. rims: the refined edge loop (32,) of each eye, from a corner along the lower lid and back; centres of the
+    eyeballs; clearance (V,) as for `outside`. Returns copies."""
+    rest, out = points, deltas.copy()
+    for name in HOLDERS:
+        rest = outside(rest, centres[name], clearance)
     for name, rim in rims.items():
-        side = "Left" if name == "eye_left" else "Right"
-        blink = INDEX[f"eyeBlink{side}"]
-        out[blink] += _meeting(points, points + deltas[blink], rim)
+        blink = INDEX["eyeBlinkLeft" if name == "eye_left" else "eyeBlinkRight"]
+        closed = outside(rest + deltas[blink], centres[name], clearance)
+        near = np.linalg.norm(rest - centres[name], axis=1) < 0.45
+        out[blink] = np.where(near[:, None], closed + _meeting(rest, closed, rim) - rest, deltas[blink])
     for index, shape in enumerate(ARKIT):
-        if not shape.startswith("eye"):
-            continue
-        eye = "eye_left" if shape.endswith("Left") else "eye_right"
-        out[index] = _outside(rest + out[index], eye) - rest
+        if shape.startswith("eye"):
+            centre = centres["eye_left" if shape.endswith("Left") else "eye_right"]
+            near = np.linalg.norm(rest - centre, axis=1) < 0.4
+            out[index] = np.where(near[:, None], outside(rest + out[index], centre, clearance) - rest, out[index])
     return rest, out
 
 
-def _outside(points: np.ndarray, eye: str) -> np.ndarray:
-    """Points near the front of an eyeball moved out of it."""
-    ray = points - EYES[eye]
+def outside(points: np.ndarray, centre: np.ndarray, clearance: np.ndarray) -> np.ndarray:
+    """Points (V, 3) near the front of an eyeball moved out of it, to `clearance` (V,) above it."""
+    ray = points - centre
     distance = np.linalg.norm(ray, axis=1)
-    least = EYE_RADIUS + CLEAR
-    inside = (distance < least) & (ray[:, 2] > 0.25 * distance)
-    # what lies deep within is the lids' inside: it keeps its order under the skin
-    depth = np.clip((distance - EYE_RADIUS + 0.004) / (CLEAR + 0.004), 0, 1)
-    wanted = EYE_RADIUS + 0.005 + (CLEAR - 0.005) * np.sqrt(depth)
-    scale = np.where(inside, np.maximum(wanted / np.maximum(distance, 1e-9), 1.0), 1.0)
-    return EYES[eye] + ray * scale[:, None]
+    inside = (distance < EYE_RADIUS + clearance) & (ray[:, 2] > 0.2 * distance)
+    scale = np.where(inside, (EYE_RADIUS + clearance) / np.maximum(distance, 1e-9), 1.0)
+    return centre + ray * scale[:, None]
 
 
 def _meeting(rest: np.ndarray, closed: np.ndarray, rim: np.ndarray) -> np.ndarray:
@@ -76,7 +87,7 @@ def _meeting(rest: np.ndarray, closed: np.ndarray, rim: np.ndarray) -> np.ndarra
 def rim_loops(loop_of_edge: dict[tuple[int, int], int]) -> dict[str, np.ndarray]:
     """The refined edge loops of the eyes: the cage's points and the points between them."""
     out = {}
-    for name, loop in (("eye_left", EYE_LEFT), ("eye_right", EYE_RIGHT)):
+    for name, loop in HOLDERS.items():
         rim = []
         for a, b in zip(loop, np.roll(loop, -1)):
             rim += [int(a), loop_of_edge[min(int(a), int(b)), max(int(a), int(b))]]

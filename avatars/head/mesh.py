@@ -10,13 +10,14 @@ import numpy as np
 @dataclass
 class Cage:
     """points (V, 3); shapes (K, V, 3) displacement at weight 1; polygons, and for each its corners' (n, 2) texture
-    coordinates and part."""
+    coordinates and part. inside: the vertices of the lids' inside."""
 
     points: np.ndarray
     shapes: np.ndarray
     polygons: list[tuple[int, ...]] = field(default_factory=list)
     uv: list[np.ndarray] = field(default_factory=list)
     part: list[str] = field(default_factory=list)
+    inside: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
 
     def add(self, points: np.ndarray, shapes: np.ndarray | None = None) -> np.ndarray:
         """Puts vertices in; returns their numbers."""

@@ -32,7 +32,7 @@ def eyeball(name: str, shapes: int, around: int = 24, rings: int = 13) -> Part:
     picture's middle."""
     polar = np.pi * np.arange(1, rings) / rings * np.linspace(0.72, 1.0, rings - 1)  # finer at the iris
     turn = 2 * np.pi * np.arange(around) / around
-    radius = EYE_RADIUS * (1 + 0.05 * np.exp(-((polar / 0.36) ** 2)))
+    radius = EYE_RADIUS * (1 + 0.035 * np.exp(-((polar / 0.36) ** 2)))
     ring = np.stack(
         [
             np.sin(polar)[:, None] * np.cos(turn),
@@ -42,7 +42,7 @@ def eyeball(name: str, shapes: int, around: int = 24, rings: int = 13) -> Part:
         -1,
     )
     points = np.concatenate(
-        [[[0, 0, EYE_RADIUS * 1.05]], (radius[:, None, None] * ring).reshape(-1, 3), [[0, 0, -EYE_RADIUS]]]
+        [[[0, 0, EYE_RADIUS * 1.035]], (radius[:, None, None] * ring).reshape(-1, 3), [[0, 0, -EYE_RADIUS]]]
     )
     flat = polar[:, None, None] / (2 * np.pi) * np.stack([np.cos(turn), np.sin(turn)], -1)
     uv = 0.5 + np.concatenate([[[0.0, 0.0]], flat.reshape(-1, 2), [[0.0, 0.5]]])
