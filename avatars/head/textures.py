@@ -98,20 +98,26 @@ def _hairs(picture: np.ndarray, outline: np.ndarray, reach: float, pick: np.rand
     picture[:] = picture * (1 - 0.85 * mask[..., None]) + BROW * 0.8 * 0.85 * mask[..., None]
 
 
-def eye_picture(iris: tuple[float, float, float] = (96.0, 68.0, 44.0), size: int = 512) -> np.ndarray:
-    """(size, size, 3) uint8 sRGB: sclera, iris with its dark rim and fibres, pupil."""
+def eye_picture(
+    iris: tuple[float, float, float] = (96.0, 68.0, 44.0),
+    white: tuple[float, float, float] = (226.0, 220.0, 214.0),
+    size: int = 512,
+) -> np.ndarray:
+    """(size, size, 3) uint8 sRGB: sclera, in the shade of the upper lid above, iris with its dark rim and fibres,
+    pupil."""
     pick = np.random.default_rng(3)
     y, x = (np.mgrid[0:size, 0:size] + 0.5) / size - 0.5
     radius, turn = np.hypot(x, y), np.arctan2(y, x)
     polar = radius * 2 * np.pi  # radians from the pole
     edge, pupil = 0.41, 0.15
     smooth = lambda low, high: np.clip((polar - low) / (high - low), 0, 1)[..., None]
-    white = np.array([236.0, 230.0, 224.0]) - smooth(0.5, 1.4) * [18.0, 42.0, 44.0]
+    sclera = np.array(white) * (1 - smooth(0.5, 1.4) * [0.08, 0.19, 0.20])
+    shade = 1 - 0.38 * np.clip((-y * 2 * np.pi - 0.08) / 0.42, 0, 1)[..., None]
     fibres = sum(np.cos(k * turn + pick.uniform(0, 6)) / (1 + 0.02 * k) for k in (17, 31, 47, 71))
     colour = np.array(iris) * (0.8 + 0.5 * smooth(pupil, edge)) * (1 + 0.07 * fibres)[..., None]
     colour = colour * (1 - 0.65 * smooth(edge - 0.07, edge))
-    picture = colour + (white - colour) * smooth(edge - 0.015, edge + 0.02)
-    picture = picture * smooth(pupil - 0.015, pupil + 0.015) + 12 * (1 - smooth(pupil - 0.015, pupil + 0.015))
+    picture = colour + (sclera - colour) * smooth(edge - 0.015, edge + 0.02)
+    picture = picture * shade * smooth(pupil - 0.015, pupil + 0.015) + 12 * (1 - smooth(pupil - 0.015, pupil + 0.015))
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
