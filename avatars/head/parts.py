@@ -8,12 +8,9 @@ import numpy as np
 
 from avatars.facemesh import MEAN
 from avatars.head.cage import JAW_HINGE
+from avatars.head.lids import EYE_RADIUS, EYES
 from studio.arkit import INDEX
 
-EYE_RADIUS = 0.134
-"""12 mm."""
-
-EYES = {"eye_left": np.array([0.345, 0.004, -0.052]), "eye_right": np.array([-0.345, 0.004, -0.052])}
 JAW_ANGLE = np.radians(25.3)
 """Turn of the jaw at jawOpen = 1."""
 
@@ -35,7 +32,7 @@ def eyeball(name: str, shapes: int, around: int = 24, rings: int = 13) -> Part:
     picture's middle."""
     polar = np.pi * np.arange(1, rings) / rings * np.linspace(0.72, 1.0, rings - 1)  # finer at the iris
     turn = 2 * np.pi * np.arange(around) / around
-    radius = EYE_RADIUS * (1 + 0.05 * np.exp(-((polar / 0.42) ** 2)))
+    radius = EYE_RADIUS * (1 + 0.035 * np.exp(-((polar / 0.36) ** 2)))
     ring = np.stack(
         [
             np.sin(polar)[:, None] * np.cos(turn),
@@ -45,7 +42,7 @@ def eyeball(name: str, shapes: int, around: int = 24, rings: int = 13) -> Part:
         -1,
     )
     points = np.concatenate(
-        [[[0, 0, EYE_RADIUS * 1.05]], (radius[:, None, None] * ring).reshape(-1, 3), [[0, 0, -EYE_RADIUS]]]
+        [[[0, 0, EYE_RADIUS * 1.035]], (radius[:, None, None] * ring).reshape(-1, 3), [[0, 0, -EYE_RADIUS]]]
     )
     flat = polar[:, None, None] / (2 * np.pi) * np.stack([np.cos(turn), np.sin(turn)], -1)
     uv = 0.5 + np.concatenate([[[0.0, 0.0]], flat.reshape(-1, 2), [[0.0, 0.5]]])
@@ -66,8 +63,8 @@ def teeth(upper: bool, shapes: int, chin: np.ndarray) -> Part:
     along = np.linspace(-1, 1, 57)
     x = 0.275 * np.sin(1.35 * along) / np.sin(1.35)
     sign = 1.0 if upper else -1.0
-    line = -0.8 if upper else -0.812
-    front = 0.085 if upper else 0.062
+    line = -0.815 if upper else -0.822
+    front = 0.118 if upper else 0.096
     z = front - 3.1 * x * x
     crown = np.abs(np.sin(np.pi * 7 * along))  # fourteen teeth
     notch = 0.014 * (1 - crown) ** 3

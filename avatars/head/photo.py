@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from avatars.facemesh import IRIS_LEFT, IRIS_RIGHT
+from avatars.facemesh import IRIS_LEFT, IRIS_RIGHT, MEAN
 from avatars.fit import fit_photo
-from avatars.head import head_of, textures
+from avatars.head import default_skin, head_of, textures
+from avatars.head.cage import BOTTOM, COLUMN
+from avatars.head.texels import texels as texels_of
+from avatars.head.texels import with_margin
 from avatars.pose import Pose, fit_pose, to_pixels
 from avatars.rig import Rig
 from avatars.shade3d import Fragments, rasterise, vertex_normals
@@ -60,7 +63,7 @@ def head_from_photo(image: np.ndarray, landmarks: np.ndarray) -> PhotoHead:
     placed = to_pixels(shown, pose)
     apart = np.linalg.norm(placed[corner, :2] - landmarks[:468, :2], axis=1) / pose.scale
     rig = rig.with_texture("skin", skin_of(image, rig, placed, pose))
-    rig = rig.with_texture("eye", textures.eye_picture(iris_colour(image, landmarks)))
+    rig = rig.with_texture("eye", textures.eye_picture(iris_colour(image, landmarks), sclera_colour(image, landmarks)))
     return PhotoHead(rig, weights, pose, float(np.sqrt((apart**2).mean())))
 
 
@@ -69,7 +72,7 @@ def skin_of(image: np.ndarray, rig: Rig, placed: np.ndarray, pose: Pose) -> np.n
     pixels."""
     import cv2
 
-    texels = _texels(rig)
+    texels = texels_of(rig, SIZE)
     triangles = rig.triangles
     where = texels.spread(placed[:, :2], triangles)
     normals = vertex_normals(placed * [1, -1, -1], triangles)
@@ -77,48 +80,65 @@ def skin_of(image: np.ndarray, rig: Rig, placed: np.ndarray, pose: Pose) -> np.n
     seen = _visible(texels, placed, triangles, image.shape)
     height, width = image.shape[:2]
     inside = (where[..., 0] > 0) & (where[..., 0] < width - 1) & (where[..., 1] > 0) & (where[..., 1] < height - 1)
-    trust = np.clip((facing - FACING) / (SURE - FACING), 0, 1) * seen * inside * texels.cover
+    column, row = np.arange(SIZE)[None], np.arange(SIZE)[:, None]
+    beside = (row < (1 - BOTTOM) * SIZE) & ((column < COLUMN * SIZE) | (column > (1 - COLUMN) * SIZE))
+    apart = beside | ((row > 0.605 * SIZE) & (row < 0.695 * SIZE))
+    face = texels.cover & ~apart  # ears, lids and mouth keep their own picture
+    trust = (np.clip((facing - FACING) / (SURE - FACING), 0, 1) * seen * inside * face).astype(np.float32)
     x, y = where[..., 0].astype(np.float32), where[..., 1].astype(np.float32)
     photo = cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    column, row = np.arange(SIZE)[None], np.arange(SIZE)[:, None]
-    apart = (row < 0.32 * SIZE) & ((column < 0.22 * SIZE) | (column > 0.78 * SIZE))
-    face = texels.cover & ~apart  # ears, lids and mouth keep their own picture
-    trust = (trust * face).astype(np.float32)
     # what one side shows stands in for the other: the islands of face and skull are symmetric
-    other, other_trust = photo[:, ::-1], 0.35 * trust[:, ::-1]
-    total = trust + other_trust * (1 - trust)
-    mixed = (trust[..., None] * photo + (other_trust * (1 - trust))[..., None] * other) / np.maximum(
-        total[..., None], 1e-4
-    )
-    tone = np.median(photo[trust > 0.95], axis=0) if (trust > 0.95).any() else textures.SKIN
-    made = _toned(textures.skin_picture(SIZE), tone)
-    filled = _pulled(mixed, total)
+    other = 0.35 * trust[:, ::-1] * (1 - trust)
+    total = trust + other
+    mixed = (trust[..., None] * photo + other[..., None] * photo[:, ::-1]) / np.maximum(total[..., None], 1e-4)
+    places = texels.spread(rig.neutral / EYE_SPAN, triangles)
+    tone = _skin_tone(photo, trust, places)
+    known = cv2.GaussianBlur(total, (0, 0), SIZE / 40)
+    far = np.clip(1 - known / 0.2, 0, 1)[..., None]
+    filled = (1 - far) * _pulled(mixed, total) + far * _unseen(photo, trust, places, tone)
     share = np.clip(total / 0.3, 0, 1)[..., None]
-    skin = share * mixed + (1 - share) * filled
-    soft = cv2.GaussianBlur(face.astype(np.float32), (0, 0), 2.0)[..., None]
-    return np.clip(soft * skin + (1 - soft) * made + 0.5, 0, 255).astype(np.uint8)
+    skin = with_margin(share * mixed + (1 - share) * filled, face, 16)
+    made = np.clip(default_skin(SIZE) * (tone / textures.SKIN), 0, 255)
+    return np.clip(np.where(apart[..., None], made, skin) + 0.5, 0, 255).astype(np.uint8)
 
 
-def _texels(rig: Rig) -> Fragments:
-    """For each pixel of the skin's picture the triangle that wears it."""
-    skin = np.flatnonzero(rig.material_of[rig.triangle_polygon] == 0)
-    corners = rig.uv[rig.uv_triangles[skin]].reshape(-1, 2)
-    pixels = np.column_stack([corners[:, 0] * SIZE, (1 - corners[:, 1]) * SIZE, np.zeros(len(corners))])
-    found = rasterise(pixels, np.arange(len(corners)).reshape(-1, 3), (SIZE, SIZE))
-    return replace(found, index=np.where(found.index >= 0, skin[np.maximum(found.index, 0)], -1).astype(np.int32))
+def _skin_tone(photo: np.ndarray, trust: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """(3,) colour of cheeks and nose; that of painted skin where the photo shows none."""
+    near = np.zeros(trust.shape, bool)
+    for point in (50, 280, 205, 425, 5, 195):
+        near |= ((places - MEAN[point]) ** 2).sum(2) < 0.08**2
+    near &= trust > 0.6
+    return np.median(photo[near], axis=0) if near.any() else textures.SKIN
+
+
+def _unseen(photo: np.ndarray, trust: np.ndarray, places: np.ndarray, tone: np.ndarray) -> np.ndarray:
+    """(H, W, 3) what lies far from all that the photo shows: hair on the skull, as at its visible top, skin or
+    clothes as at the front of the neck below."""
+
+    def usual(where: np.ndarray) -> np.ndarray:
+        where = where & (trust > 0.5)
+        return np.median(photo[where], axis=0) if where.sum() > 200 else tone
+
+    y = places[..., 1]
+    hair = usual(y > 0.75)
+    neck = usual((y < -1.45) & (places[..., 2] > -1.0))
+    line = -0.62 + 0.55 * np.clip(places[..., 2] + 1.3, 0, 1)  # the nape's hair line rises towards the ears
+    share = np.clip((y - line) / 0.25 + 0.5, 0, 1)[..., None]
+    return share * hair + (1 - share) * neck
 
 
 def _visible(texels: Fragments, placed: np.ndarray, triangles: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(SIZE, SIZE) bool: texels that nothing hides in the photo."""
     scale = min(1.0, 700 / max(shape[:2]))
-    pixels = np.column_stack([placed[:, :2] * scale, -placed[:, 2]])
+    span = np.ptp(placed[:, 2])
+    far = 20 * span  # so far that the view is parallel
+    pixels = np.column_stack([placed[:, :2] * scale, 1 / (far + placed[:, 2])])
     size = int(shape[1] * scale) + 1, int(shape[0] * scale) + 1
-    nearest = rasterise(pixels, triangles, size).depth
+    nearest = rasterise(pixels, triangles, size).near
     at = texels.spread(pixels, triangles)
     x = np.clip(at[..., 0].astype(int), 0, size[0] - 1)
     y = np.clip(at[..., 1].astype(int), 0, size[1] - 1)
-    span = np.ptp(placed[:, 2])
-    return at[..., 2] > nearest[y, x] - 0.02 * span
+    return at[..., 2] > nearest[y, x] - 0.02 * span / far**2
 
 
 def _pulled(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
@@ -139,11 +159,6 @@ def _pulled(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
     return out
 
 
-def _toned(picture: np.ndarray, tone: np.ndarray) -> np.ndarray:
-    """A painted skin in another person's tone."""
-    return np.clip(picture * (tone / textures.SKIN), 0, 255)
-
-
 def iris_colour(image: np.ndarray, landmarks: np.ndarray) -> tuple[float, float, float]:
     """The eyes' colour: the median of a ring between pupil and rim, catch-lights left out."""
     height, width = image.shape[:2]
@@ -159,3 +174,23 @@ def iris_colour(image: np.ndarray, landmarks: np.ndarray) -> tuple[float, float,
     colours = np.concatenate(found).astype(float)
     dark = colours[colours.sum(1) <= np.percentile(colours.sum(1), 70)]
     return tuple(np.clip(np.median(dark, 0) * 1.15, 20, 200).tolist())
+
+
+def sclera_colour(image: np.ndarray, landmarks: np.ndarray) -> tuple[float, float, float]:
+    """How light the white of the eyes is in this photo's light: halfway from iris to corners, the lighter half."""
+    height, width = image.shape[:2]
+    found = []
+    for ring, corners in ((IRIS_LEFT, (362, 263)), (IRIS_RIGHT, (133, 33))):
+        centre = landmarks[ring[0], :2]
+        radius = np.linalg.norm(landmarks[ring[1:], :2] - centre, axis=1).mean()
+        for corner in corners:
+            way = landmarks[corner, :2] - centre
+            length = np.linalg.norm(way)
+            for step in np.linspace(1.15 * radius, 0.8 * length, 6) / max(length, 1e-6):
+                x, y = np.round(centre + step * way).astype(int)
+                found.append(image[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)])
+    colours = np.array(found, float)
+    light = colours[colours.sum(1) >= np.median(colours.sum(1))]
+    white = np.median(light, 0)
+    grey = white.mean()
+    return tuple(np.clip(0.5 * white + 0.5 * grey, 70, 240).tolist())
