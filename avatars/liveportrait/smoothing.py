@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 PROCESS, OBSERVATION, STRONG = 1e-5, 3e-7, 3e-5
-"""Variances: of the motion from frame to frame, of what is seen, and of what is seen where strong smoothing is asked."""
+"""Variances: of the motion from frame to frame, of what is seen, and the same for strong smoothing."""
 
 
 def kalman_smooth(track: np.ndarray, observation: float = OBSERVATION, process: float = PROCESS) -> np.ndarray:
