@@ -98,7 +98,7 @@ def skin_of(image: np.ndarray, rig: Rig, placed: np.ndarray, pose: Pose) -> np.n
     filled = (1 - far) * _pulled(mixed, total) + far * _unseen(photo, trust, places, tone)
     share = np.clip(total / 0.3, 0, 1)[..., None]
     skin = with_margin(share * mixed + (1 - share) * filled, face, 16)
-    made = np.clip(default_skin(SIZE) * (tone / textures.SKIN), 0, 255)
+    made = np.clip(default_skin(SIZE) * (0.9 * tone / textures.SKIN), 0, 255)
     return np.clip(np.where(apart[..., None], made, skin) + 0.5, 0, 255).astype(np.uint8)
 
 
