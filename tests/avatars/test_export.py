@@ -183,7 +183,7 @@ def test_the_head_has_human_proportions(head):
     triangles = head.triangles[head.facemesh[0]]
     points = (head.neutral[triangles] * head.facemesh[1][..., None]).sum(1)
     span = np.linalg.norm(points[33] - points[263])
-    assert abs(span / EYE_SPAN - 1) < 0.03
+    assert abs(span / EYE_SPAN - 1) < 0.05
     skin = head.neutral[head.parts["skin"]]
     crown = skin[:, 1].max() - points[152, 1]
     assert 0.19 < crown < 0.25  # chin to crown, metres
