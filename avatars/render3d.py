@@ -112,6 +112,7 @@ class RigRenderer:
         _shade(
             seen.index,
             seen.bary,
+            seen.near,
             self.triangles,
             view.to_camera(vertices).astype(np.float32),
             normals,
@@ -123,10 +124,16 @@ class RigRenderer:
             self.lights,
             self.sky,
             self.samples,
+            _ENCODE,
             np.array(self.background or (-1, -1, -1), np.float32),
             out,
         )
         return out if self.background is None else np.ascontiguousarray(out[..., :3])
+
+
+_LEVEL = np.arange(4096) / 4095
+_ENCODE = 255 * np.where(_LEVEL <= 0.0031308, 12.92 * _LEVEL, 1.055 * _LEVEL ** (1 / 2.4) - 0.055).astype(np.float32)
+"""Linear light in 4096 steps -> sRGB 0..255."""
 
 
 def _unit(direction: tuple[float, float, float]) -> np.ndarray:
@@ -148,13 +155,31 @@ def _atlas(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
 
 @njit(cache=True, nogil=True, fastmath=True, parallel=True)
 def _shade(
-    index, bary, triangles, places, normals, uv, material, factors, atlas, where, lights, sky, samples, background, out
+    index,
+    bary,
+    near,
+    triangles,
+    places,
+    normals,
+    uv,
+    material,
+    factors,
+    atlas,
+    where,
+    lights,
+    sky,
+    samples,
+    encode,
+    background,
+    out,
 ):
     height, width = out.shape[:2]
     whole = samples * samples
     for y in prange(height):
         for x in range(width):
             red, green, blue, hits = 0.0, 0.0, 0.0, 0
+            last, last_near, lr, lg, lb = -1, 0.0, 0.0, 0.0, 0.0
+            out_r, out_g, out_b = 0.0, 0.0, 0.0
             for j in range(samples):
                 for i in range(samples):
                     yy, xx = y * samples + j, x * samples + i
@@ -162,6 +187,11 @@ def _shade(
                     if t < 0:
                         continue
                     hits += 1
+                    m = material[t]
+                    if m == last and abs(near[yy, xx] - last_near) < 0.004 * last_near:
+                        red, green, blue = red + out_r, green + out_g, blue + out_b
+                        continue  # the same surface: light and texture hardly differ within a pixel
+                    last, last_near = m, near[yy, xx]
                     a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
                     u, v, s = bary[yy, xx, 0], bary[yy, xx, 1], bary[yy, xx, 2]
                     nx = u * normals[a, 0] + v * normals[b, 0] + s * normals[c, 0]
@@ -175,7 +205,6 @@ def _shade(
                     nx, ny, nz, px, py, pz = nx * n, ny * n, nz * n, px * d, py * d, pz * d
                     if nx * px + ny * py + nz * pz < 0.0 and nz < -0.2:  # the back of a sheet with two sides
                         nx, ny, nz = -nx, -ny, -nz
-                    m = material[t]
                     tu = u * uv[t, 0, 0] + v * uv[t, 1, 0] + s * uv[t, 2, 0]
                     tv = u * uv[t, 0, 1] + v * uv[t, 1, 1] + s * uv[t, 2, 1]
                     start, th, tw = where[m, 0], where[m, 1], where[m, 2]
@@ -213,14 +242,15 @@ def _shade(
                         if cosine > 0:
                             hx, hy, hz = lx + px, ly + py, lz + pz
                             h = (nx * hx + ny * hy + nz * hz) / np.sqrt(hx * hx + hy * hy + hz * hz + 1e-9)
-                            if h > 0:
+                            if h > 0.75:
                                 glow = 0.04 * (power + 8.0) / 25.0 * h**power * cosine
                                 shine_r += glow * lights[k, 3]
                                 shine_g += glow * lights[k, 4]
                                 shine_b += glow * lights[k, 5]
-                    red += min(base_r * lr + shine_r, 1.0)
-                    green += min(base_g * lg + shine_g, 1.0)
-                    blue += min(base_b * lb + shine_b, 1.0)
+                    out_r = min(base_r * lr + shine_r, 1.0)
+                    out_g = min(base_g * lg + shine_g, 1.0)
+                    out_b = min(base_b * lb + shine_b, 1.0)
+                    red, green, blue = red + out_r, green + out_g, blue + out_b
             if hits == 0:
                 for c in range(3):
                     out[y, x, c] = np.uint8(max(background[c], 0.0))
@@ -229,9 +259,7 @@ def _shade(
             share = hits / whole
             colour = (red / hits, green / hits, blue / hits)
             for c in range(3):
-                value = colour[c]
-                value = 12.92 * value if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055
-                value *= 255.0
+                value = encode[int(colour[c] * 4095.0 + 0.5)]
                 if background[0] >= 0:
                     value = share * value + (1 - share) * background[c]
                 out[y, x, c] = np.uint8(value + 0.5)

@@ -66,56 +66,74 @@ class Camera:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _fill(pixels, triangles, keep, two_sided, first, last, index, bary, near):
+def _facing(pixels, triangles, keep, two_sided, height, found, area, rows):
+    """Numbers of the triangles that may show, their areas (rows run down: what faces us is wound clockwise) and the
+    rows that they reach; returns how many."""
+    count = 0
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        if not keep[t] or pixels[a, 2] <= 0.0 or pixels[b, 2] <= 0.0 or pixels[c, 2] <= 0.0:
+            continue
+        size = (pixels[b, 0] - pixels[a, 0]) * (pixels[c, 1] - pixels[a, 1])
+        size -= (pixels[b, 1] - pixels[a, 1]) * (pixels[c, 0] - pixels[a, 0])
+        if size > -1e-12 and not (two_sided[t] and size > 1e-12):
+            continue
+        y0 = max(int(np.ceil(min(pixels[a, 1], pixels[b, 1], pixels[c, 1]) - 0.5)), 0)
+        y1 = min(int(np.floor(max(pixels[a, 1], pixels[b, 1], pixels[c, 1]) - 0.5)), height - 1)
+        if y0 > y1:
+            continue
+        found[count], area[count], rows[count, 0], rows[count, 1] = t, size, y0, y1
+        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _fill(pixels, triangles, found, area, rows, first, last, index, bary, near):
     """Draws into the rows first..last-1."""
     w = index.shape[1]
-    for t in range(len(triangles)):
-        if not keep[t]:
+    for y in range(first, last):
+        for x in range(w):
+            index[y, x] = -1
+            near[y, x] = 0.0
+    for k in range(len(found)):
+        y0, y1 = max(rows[k, 0], first), min(rows[k, 1], last - 1)
+        if y0 > y1:
             continue
+        t = found[k]
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay, aw = pixels[a, 0], pixels[a, 1], pixels[a, 2]
         bx, by, bw = pixels[b, 0], pixels[b, 1], pixels[b, 2]
         cx, cy, cw = pixels[c, 0], pixels[c, 1], pixels[c, 2]
-        if aw <= 0.0 or bw <= 0.0 or cw <= 0.0:
-            continue
-        y0, y1 = max(int(np.ceil(min(ay, by, cy) - 0.5)), first), min(int(np.floor(max(ay, by, cy) - 0.5)), last - 1)
-        if y0 > y1:
-            continue
         x0, x1 = max(int(np.ceil(min(ax, bx, cx) - 0.5)), 0), min(int(np.floor(max(ax, bx, cx) - 0.5)), w - 1)
-        if x0 > x1:
-            continue
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        # rows run down, so what faces us is wound clockwise
-        if area > -1e-12 and not (two_sided[t] and area > 1e-12):
-            continue
-        inverse = 1.0 / area
+        inverse = 1.0 / area[k]
+        u_step, v_step = (by - cy) * inverse, (cy - ay) * inverse
         for y in range(y0, y1 + 1):
-            py = y + 0.5
+            py, px = y + 0.5, x0 + 0.5
+            u = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse
+            v = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse
             for x in range(x0, x1 + 1):
-                px = x + 0.5
-                u = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse
-                v = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse
                 s = 1.0 - u - v
-                if u < -1e-6 or v < -1e-6 or s < -1e-6:
-                    continue
-                n = u * aw + v * bw + s * cw
-                if n > near[y, x]:
-                    near[y, x] = n
-                    index[y, x] = t
-                    bary[y, x, 0], bary[y, x, 1], bary[y, x, 2] = u * aw / n, v * bw / n, s * cw / n
+                if u >= -1e-6 and v >= -1e-6 and s >= -1e-6:
+                    n = u * aw + v * bw + s * cw
+                    if n > near[y, x]:
+                        near[y, x] = n
+                        index[y, x] = t
+                        bary[y, x, 0], bary[y, x, 1], bary[y, x, 2] = u * aw / n, v * bw / n, s * cw / n
+                u += u_step
+                v += v_step
 
 
 @njit(cache=True, nogil=True, fastmath=True, parallel=True)
-def _fill_bands(pixels, triangles, keep, two_sided, bands, index, bary, near):
+def _fill_bands(pixels, triangles, found, area, rows, bands, index, bary, near):
     h = len(index)
     for k in prange(bands):
-        _fill(pixels, triangles, keep, two_sided, h * k // bands, h * (k + 1) // bands, index, bary, near)
+        _fill(pixels, triangles, found, area, rows, h * k // bands, h * (k + 1) // bands, index, bary, near)
 
 
 @dataclass(frozen=True)
 class Fragments:
-    """index (H, W) int32, the triangle that a pixel shows, -1 for none; bary (H, W, 3) float32, true to perspective;
-    near (H, W) float32 1 / distance along the camera's axis, 0 where nothing is."""
+    """index (H, W) int32, the triangle that a pixel shows, -1 for none; bary (H, W, 3) float32, true to perspective,
+    undefined where nothing is; near (H, W) float32 1 / distance along the camera's axis, 0 where nothing is."""
 
     index: np.ndarray
     bary: np.ndarray
@@ -166,12 +184,16 @@ def rasterise(
     Deterministic, whatever the number of threads.
     """
     width, height = size
-    index = np.full((height, width), -1, np.int32)
-    bary = np.zeros((height, width, 3), np.float32)
-    near = np.zeros((height, width), np.float32)
-    flag = lambda mask, other: np.full(len(triangles), other) if mask is None else np.ascontiguousarray(mask, np.bool_)
-    arrays = np.ascontiguousarray(pixels, np.float64), np.ascontiguousarray(triangles, np.int32)
-    _fill_bands(*arrays, flag(keep, True), flag(two_sided, False), 8, index, bary, near)
+    count = len(triangles)
+    index = np.empty((height, width), np.int32)
+    bary = np.empty((height, width, 3), np.float32)
+    near = np.empty((height, width), np.float32)
+    flag = lambda mask, other: np.full(count, other) if mask is None else np.ascontiguousarray(mask, np.bool_)
+    pixels = np.ascontiguousarray(pixels, np.float64)
+    triangles = np.ascontiguousarray(triangles, np.int32)
+    found, area, rows = np.empty(count, np.int32), np.empty(count), np.empty((count, 2), np.int32)
+    kept = _facing(pixels, triangles, flag(keep, True), flag(two_sided, False), height, found, area, rows)
+    _fill_bands(pixels, triangles, found[:kept], area[:kept], rows[:kept], 4, index, bary, near)
     return Fragments(index, bary, near)
 
 

@@ -14,7 +14,7 @@ from studio.arkit import ARKIT, INDEX
 EYE_RADIUS = 0.163
 """14.7 mm: a little larger than life, so that lids lie on it from corner to corner."""
 
-EYES = {"eye_left": np.array([0.350, 0.006, -0.078]), "eye_right": np.array([-0.350, 0.006, -0.078])}
+EYES = {"eye_left": np.array([0.350, 0.006, -0.088]), "eye_right": np.array([-0.350, 0.006, -0.088])}
 HOLDERS = {"eye_left": EYE_LEFT, "eye_right": EYE_RIGHT}
 """The edge of the lids that hold an eyeball, as a loop of FaceMesh points."""
 

@@ -99,7 +99,7 @@ def teeth(upper: bool, shapes: int, chin: np.ndarray) -> Part:
 
 def tongue(shapes: int, chin: np.ndarray, around: int = 16, rings: int = 12) -> Part:
     """A flat drop with a groove, its tip behind the lower teeth; tongueOut brings it over the lip."""
-    t = np.linspace(0, 1, rings + 1)[1:-1]
+    t = np.linspace(0, 1, rings + 1)[1:-1] ** 1.6  # finer at the tip
     turn = 2 * np.pi * np.arange(around) / around
     width = 0.19 * np.sqrt(np.sin(np.pi * np.clip(t * 0.93 + 0.05, 0, 1)))
     thick = 0.055 * np.sqrt(np.sin(np.pi * np.clip(t * 0.9 + 0.05, 0, 1)))
@@ -121,7 +121,7 @@ def tongue(shapes: int, chin: np.ndarray, around: int = 16, rings: int = 12) -> 
     back = np.stack([ids[-1], np.full(around, root), after[-1], np.full(around, -1)], 1)
     moves = with_jaw(points, shapes, chin)
     free = np.clip(1 - share / 0.75, 0, 1)[:, None]
-    moves[INDEX["tongueOut"]] += free * [0.0, 0.05, 0.36] + free**3 * [0.0, -0.10, 0.05]
+    moves[INDEX["tongueOut"]] += free * [0.0, 0.15, 0.36] + free**3 * [0.0, -0.20, 0.04]
     return Part("tongue", points, np.concatenate([quads, front, back]).astype(np.int32), uv, "tongue", moves)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,24 +47,37 @@ def head_from_photo(image: np.ndarray, landmarks: np.ndarray) -> PhotoHead:
 
     Raises NoFaceError for a face turned too far to the side.
     """
+    head = fit_head(landmarks, (image.shape[1], image.shape[0]))
+    placed = to_pixels(head.rig.vertices(head.weights) / EYE_SPAN, head.pose)
+    rig = head.rig.with_texture("skin", skin_of(image, head.rig, placed, head.pose))
+    eye = textures.eye_picture(iris_colour(image, landmarks), sclera_colour(image, landmarks))
+    return replace(head, rig=rig.with_texture("eye", eye))
+
+
+def fit_head(landmarks: np.ndarray, size: tuple[int, int]) -> PhotoHead:
+    """The head of landmarks (478, 3) in a picture of size (width, height), with painted skin.
+
+    Raises NoFaceError for a face turned too far to the side.
+    """
     landmarks = np.asarray(landmarks, np.float64)
     neutral, weights = fit_photo(landmarks)
     rig = head_of(neutral.shape)
-    corner = rig.triangles[rig.facemesh[0], 0]
-    shown = rig.vertices(weights) / EYE_SPAN
-    height, width = image.shape[:2]
-    pose = fit_pose(landmarks, shown[corner], size=(width, height))
+    shown = facemesh_points(rig, rig.vertices(weights)) / EYE_SPAN
+    pose = fit_pose(landmarks, shown, size=size)
     yaw = rotation_angles(pose.rotation)[0]
     if abs(yaw) > SIDEWAYS:
         raise NoFaceError(
             f"the face is turned {np.degrees(abs(yaw)):.0f} degrees to the side; a head is built from a picture that "
             "shows both eyes"
         )
-    placed = to_pixels(shown, pose)
-    apart = np.linalg.norm(placed[corner, :2] - landmarks[:468, :2], axis=1) / pose.scale
-    rig = rig.with_texture("skin", skin_of(image, rig, placed, pose))
-    rig = rig.with_texture("eye", textures.eye_picture(iris_colour(image, landmarks), sclera_colour(image, landmarks)))
+    apart = np.linalg.norm(to_pixels(shown, pose)[:, :2] - landmarks[:468, :2], axis=1) / pose.scale
     return PhotoHead(rig, weights, pose, float(np.sqrt((apart**2).mean())))
+
+
+def facemesh_points(rig: Rig, vertices: np.ndarray) -> np.ndarray:
+    """(468, 3) where FaceMesh's points lie on posed vertices (V, 3)."""
+    triangle, share = rig.facemesh
+    return (vertices[rig.triangles[triangle]] * share[..., None]).sum(1)
 
 
 def skin_of(image: np.ndarray, rig: Rig, placed: np.ndarray, pose: Pose) -> np.ndarray:
@@ -98,7 +111,7 @@ def skin_of(image: np.ndarray, rig: Rig, placed: np.ndarray, pose: Pose) -> np.n
     filled = (1 - far) * _pulled(mixed, total) + far * _unseen(photo, trust, places, tone)
     share = np.clip(total / 0.3, 0, 1)[..., None]
     skin = with_margin(share * mixed + (1 - share) * filled, face, 16)
-    made = np.clip(default_skin(SIZE) * (tone / textures.SKIN), 0, 255)
+    made = np.clip(default_skin(SIZE) * (0.9 * tone / textures.SKIN), 0, 255)
     return np.clip(np.where(apart[..., None], made, skin) + 0.5, 0, 255).astype(np.uint8)
 
 
