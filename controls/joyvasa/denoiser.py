@@ -91,9 +91,7 @@ class Denoiser(nn.Module):
         self.diff_step_map = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
         self.feature_proj = nn.Linear(sizes.motion, width)
         self.transformer = _Transformer(width)
-        self.motion_dec = nn.Sequential(
-            nn.Linear(width, width // 2), nn.GELU(), nn.Linear(width // 2, sizes.motion)
-        )
+        self.motion_dec = nn.Sequential(nn.Linear(width, width // 2), nn.GELU(), nn.Linear(width // 2, sizes.motion))
 
     def hear(self, audio: Tensor) -> list[Tensor]:
         """What each layer gets from speech (B, previous + window, width): the same at every step, so made once."""

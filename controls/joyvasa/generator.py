@@ -132,7 +132,7 @@ class MotionGenerator(nn.Module):
         for k, piece in enumerate(sound):
             features = self.listen(piece)
             last = torch.empty(0)
-            for _, last in self.steps(
+            for _, sample in self.steps(
                 features,
                 lambda step, k=k: noise(k, step),
                 previous_motion=motion,
@@ -140,6 +140,6 @@ class MotionGenerator(nn.Module):
                 guidance=guidance,
                 flexibility=flexibility,
             ):
-                pass
+                last = sample
             motion, audio = last[:, -self.sizes.previous :], features[:, -self.sizes.previous :]
             yield last[0]

@@ -12,7 +12,13 @@ from torch import Tensor
 from avatars.liveportrait.keypoints import Pose, rotation
 from studio.errors import WeightsError
 
-_RANGES = {"scale": slice(63, 64), "t": slice(64, 67), "pitch": slice(67, 68), "yaw": slice(68, 69), "roll": slice(69, 70)}
+_RANGES = {
+    "scale": slice(63, 64),
+    "t": slice(64, 67),
+    "pitch": slice(67, 68),
+    "yaw": slice(68, 69),
+    "roll": slice(69, 70),
+}
 """Where each part lies in a frame's numbers, after 63 of expression; what follows is not used."""
 
 

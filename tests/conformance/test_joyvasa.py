@@ -13,13 +13,11 @@ from liveportrait_recipe import manifest, state, strided, vectors
 
 torch = pytest.importorskip("torch", reason="JoyVASA runs on torch (extra: models)")
 
-from avatars.liveportrait.keypoints import pose_of
-from avatars.liveportrait.transfer import TransferSettings, generated
+
 from controls.joyvasa.denoiser import sinusoid
 from controls.joyvasa.diffusion import STEPS, cosine_schedule
-from controls.joyvasa.driver import LATE, PAD, TAIL, pieces
 from controls.joyvasa.generator import MotionGenerator, padded
-from controls.joyvasa.template import GeneratedMotion, PoseSmoother, Template
+from controls.joyvasa.template import Template
 
 SYSTEM = "joyvasa"
 
