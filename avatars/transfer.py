@@ -144,7 +144,7 @@ def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 def _match(
     laid: np.ndarray, triangles: np.ndarray, points: np.ndarray, faces: np.ndarray, span: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each of points (W, 3): the vertex of the warped source that is nearest and faces alike, and how near, 0..1."""
+    """For each of points (W, 3): the warped source's vertex that is nearest and faces alike, and how near, 0..1."""
     spatial = require("scipy.spatial", extra="export")
     facing = _FACING * span / np.sqrt(2)
     tree = spatial.cKDTree(np.c_[laid, facing * _normals(laid, triangles)])
