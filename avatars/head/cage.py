@@ -7,75 +7,43 @@ in the head's frame (`avatars.facemesh`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, MEAN, OVAL, TRIANGLES
+from avatars.head.ears import add_ear
+from avatars.head.lids import EYE_RADIUS, eye_centres
+from avatars.head.mesh import Cage
 
-SKULL = np.array([0.0, 0.17, -0.84])
+SKULL = np.array([0.0, 0.19, -0.80])
 """Middle of the cranium."""
 
-SKULL_RADII = np.array([0.87, 1.07, 1.13])
-NECK_BASE = np.array([0.0, -2.25, -1.02])
-NECK_RADII = np.array([0.74, 0.62])  # sideways, fore and aft, at the base
-NECK_TOP = np.array([0.0, -1.25, -0.93])
-NECK_WAIST = np.array([0.54, 0.5])  # under the jaw
-ROWS, NECK_ROWS = 11, 5
+SKULL_RADII = np.array([0.885, 1.17, 1.08])
+NECK_BASE = np.array([0.0, -2.10, -1.42])
+NECK_RADII = np.array([0.76, 0.66])  # sideways, fore and aft, at the base
+NECK_TOP = np.array([0.0, -1.40, -1.14])
+NECK_WAIST = np.array([0.57, 0.62])  # under the jaw
+ROWS, NECK_ROWS = 12, 5
 """Rows of quads from the outline to the base of the neck, and how many of them the back of the neck has."""
-
-EAR = np.array([0.845, -0.13, -0.80])
-"""Where the left ear hangs: its concha."""
 
 JAW_HINGE = np.array([0.0, -0.29, -0.83])
 
+FACE_SCALE = 0.315
+"""Texture coordinates for an eye span of the face. The picture is symmetric: the face in the middle, ears and lids in a
+column of `COLUMN` at either side of it, below that the mouth's bag, and at the bottom skull and neck."""
 
-@dataclass
-class Cage:
-    """points (V, 3); shapes (K, V, 3) displacement at weight 1; polygons, and for each its corners' (n, 2) texture
-    coordinates and part."""
-
-    points: np.ndarray
-    shapes: np.ndarray
-    polygons: list[tuple[int, ...]] = field(default_factory=list)
-    uv: list[np.ndarray] = field(default_factory=list)
-    part: list[str] = field(default_factory=list)
-
-    def add(self, points: np.ndarray, shapes: np.ndarray | None = None) -> np.ndarray:
-        """Puts vertices in; returns their numbers."""
-        first = len(self.points)
-        self.points = np.concatenate([self.points, points])
-        moved = np.zeros((len(self.shapes), len(points), 3)) if shapes is None else shapes
-        self.shapes = np.concatenate([self.shapes, moved], 1)
-        return np.arange(first, first + len(points))
-
-    def put(self, polygon: tuple[int, ...], uv: np.ndarray, part: str) -> None:
-        """Puts a polygon in."""
-        self.polygons.append(tuple(map(int, polygon)))
-        self.uv.append(np.asarray(uv, np.float64))
-        self.part.append(part)
-
-    def strip(self, outer: np.ndarray, inner: np.ndarray, uv: np.ndarray, part: str, closed: bool = True) -> None:
-        """Quads between two rows of as many vertices. uv (2, n + 1, 2): of both rows, the last closing the ring."""
-        count = len(outer) if closed else len(outer) - 1
-        for k in range(count):
-            n = (k + 1) % len(outer)
-            self.put(
-                (outer[k], outer[n], inner[n], inner[k]),
-                np.array([uv[0, k], uv[0, k + 1], uv[1, k + 1], uv[1, k]]),
-                part,
-            )
+COLUMN = 0.15
+BOTTOM = 0.40
 
 
 def face_uv(points: np.ndarray) -> np.ndarray:
     """(N, 2) texture coordinates of the face's island: unrolled from a cylinder, which keeps cheeks unstretched."""
     angle = np.arctan2(points[:, 0], points[:, 2] + 0.75)
-    return np.stack([0.5 + 0.235 * angle / 1.35, 0.62 + 0.19 * points[:, 1]], 1)
+    return np.stack([0.5 + FACE_SCALE * 0.75 * angle, 0.405 + FACE_SCALE * (points[:, 1] + 1.266)], 1)
 
 
-def build_cage(shapes: np.ndarray) -> Cage:
-    """The cage with all its parts of skin, from what shapes (K, 468, 3) do to the FaceMesh."""
-    cage = Cage(MEAN.astype(np.float64), np.asarray(shapes, np.float64))
+def build_cage(face: np.ndarray, shapes: np.ndarray) -> Cage:
+    """The cage with all its parts of skin: a neutral face (468, 3) and what shapes (K, 468, 3) do to it."""
+    cage = Cage(np.asarray(face, np.float64), np.asarray(shapes, np.float64))
     uv = face_uv(MEAN.astype(np.float64))
     for triangle in TRIANGLES:
         cage.put(tuple(triangle), uv[triangle], "face")
@@ -83,8 +51,9 @@ def build_cage(shapes: np.ndarray) -> Cage:
     for loop, side in ((EYE_LEFT, 1), (EYE_RIGHT, -1)):
         _lids(cage, loop, side)
     _mouth_bag(cage)
-    for side in (1, -1):
-        _ear(cage, side)
+    grow = proportions(cage.points[: len(MEAN)])
+    for side, cheek in ((1, 454), (-1, 234)):
+        add_ear(cage, side, cage.points[cheek] - MEAN[cheek], grow, (0.5 + side * 0.427, 0.885), 0.083)
     return cage
 
 
@@ -93,15 +62,22 @@ def _smooth(t: np.ndarray | float) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
+def proportions(face: np.ndarray) -> np.ndarray:
+    """(3,) how much wider, taller and deeper than the mean head's the head of a face (468, 3) is taken to be."""
+    wide, tall = (np.ptp(face[OVAL, k]) / np.ptp(MEAN[OVAL, k]) for k in (0, 1))
+    return np.clip(np.array([wide, tall, 0.5 * (wide + tall)]), 0.8, 1.25)
+
+
 def _skull(cage: Cage) -> None:
     """A tube of quads from the face's outline over the skull to the base of the neck."""
     count = len(OVAL)
-    start = cage.points[OVAL]
+    grow = proportions(cage.points[: len(MEAN)])
+    start = cage.points[OVAL] / grow  # in the mean head's measure
     turn = np.radians(180 - 360 * np.arange(count) / count)  # round the neck: 0 in front, positive on the left
     base = NECK_BASE + np.stack([NECK_RADII[0] * np.sin(turn), 0 * turn, NECK_RADII[1] * np.cos(turn)], 1)
     waist = NECK_TOP + np.stack([NECK_WAIST[0] * np.sin(turn), 0 * turn, NECK_WAIST[1] * np.cos(turn)], 1)
     # the front of the neck begins under the chin and higher up towards the ears
-    waist[:, 1] += 0.30 * (1 - np.cos(turn)) / 2 + 0.1 * np.sin(turn) ** 2
+    waist[:, 1] += 0.50 * (1 - np.cos(turn)) / 2 + 0.1 * np.sin(turn) ** 2
     over = _smooth((np.abs(turn) - np.radians(78)) / np.radians(34))  # 1: the column goes over the skull
     rows = [start]
     share = np.arange(1, ROWS + 1) / ROWS
@@ -112,10 +88,10 @@ def _skull(cage: Cage) -> None:
     for number, row in enumerate(rows[1:], 1):
         # the jaw takes the skin under it along, ever less
         fade = (1 - over) * (1 - _smooth(number / 6.0)) + over * (1 - _smooth(number / 2.5))
-        loops.append(cage.add(row, cage.shapes[:, OVAL] * fade[None, :, None]))
-    across = np.linspace(0.02, 0.98, count + 1)
+        loops.append(cage.add(row * grow, cage.shapes[:, OVAL] * fade[None, :, None]))
+    across = np.linspace(0.98, 0.02, count + 1)
     for number in range(ROWS):
-        high, low = (0.32 - 0.3 * k / ROWS for k in (number, number + 1))
+        high, low = (0.30 - 0.28 * k / ROWS for k in (number, number + 1))
         uv = np.stack([np.stack([across, np.full(count + 1, v)], 1) for v in (high, low)])
         cage.strip(loops[number], loops[number + 1], uv, "skull")
 
@@ -174,17 +150,22 @@ def _over(start: np.ndarray, base: np.ndarray, t: float) -> np.ndarray:
 def _lids(cage: Cage, loop: np.ndarray, side: int) -> None:
     """The edge of the lids is thick, and behind it their inside runs round the eyeball."""
     rim = cage.points[loop]
-    middle = rim.mean(0)
-    count = len(loop)
-    inner = []
-    for back, close in ((0.022, 0.985), (0.075, 1.02), (0.17, 1.0)):
-        row = middle + (rim - middle) * close
+    middle, count = rim.mean(0), len(loop)
+    centre = eye_centres(cage.points[: len(MEAN)])["eye_left" if side > 0 else "eye_right"]
+    rows = []
+    for back, wide, share, off in ((0.016, 0.985, 0.4, 0.0), (0.03, 0.99, 1.0, 0.006), (0.05, 1.35, 1.0, 0.004)):
+        row = middle + (rim - middle) * wide
         row[:, 2] = rim[:, 2] - back
-        inner.append(cage.add(row, cage.shapes[:, loop] * (1.0 if back < 0.1 else 0.5)))
-    u = 0.80 + 0.16 * np.arange(count + 1) / count if side > 0 else 0.96 - 0.16 * np.arange(count + 1) / count
+        ray = row - centre
+        on_ball = centre + ray / np.linalg.norm(ray, axis=1, keepdims=True) * (EYE_RADIUS + off)
+        rows.append((1 - share) * row + share * on_ball)
+    inner = [cage.add(row, cage.shapes[:, loop] * fade) for row, fade in zip(rows, (1.0, 1.0, 0.6))]
+    cage.inside = np.concatenate([cage.inside, *inner[1:]])
+    u = 0.5 + side * (0.367 + 0.12 * np.arange(count + 1) / count)
+    top = 0.76
     loops = [loop, *inner]
     for number in range(3):
-        uv = np.stack([np.stack([u, np.full(count + 1, 0.98 - 0.02 * k)], 1) for k in (number, number + 1)])
+        uv = np.stack([np.stack([u, np.full(count + 1, top - 0.016 * k)], 1) for k in (number, number + 1)])
         outer, next_ = loops[number], loops[number + 1]
         if _clockwise(rim):
             cage.strip(next_, outer, uv[::-1], "lid")
@@ -208,59 +189,28 @@ def _mouth_bag(cage: Cage) -> None:
     up[half + 1 :] = 1.0
     loops = [LIPS_INNER]
     jaw = cage.shapes[:, LIPS_INNER]
+    arch = np.sqrt(np.abs(np.sin(np.pi * np.linspace(0, 2, count, endpoint=False))))
     for depth, spread, tall, share in (
-        (0.05, 1.0, -0.022, 1.0),
-        (0.14, 1.02, 0.12, 0.9),
-        (0.30, 0.92, 0.17, 0.75),
-        (0.50, 0.62, 0.14, 0.5),
-        (0.62, 0.25, 0.05, 0.3),
+        (0.045, 1.0, -0.010, 1.0),  # thickness of the lips
+        (0.065, 1.06, 0.12, 0.95),  # up and down before the teeth
+        (0.12, 1.18, 0.23, 0.85),
+        (0.36, 1.10, 0.25, 0.6),
+        (0.62, 0.70, 0.20, 0.4),
+        (0.75, 0.30, 0.08, 0.3),
     ):
         row = rim.copy()
         row[:, 0] *= spread
-        row[:, 1] += tall * (up - low) * np.sin(np.pi * np.linspace(0, 2, count, endpoint=False) % np.pi)
+        row[:, 1] += tall * (up - low) * arch
         row[:, 2] = rim[:, 2] - depth - 0.25 * (rim[half // 2, 2] - rim[:, 2])
         loops.append(cage.add(row, jaw * share))
-    u = np.linspace(0.80, 0.98, count + 1)
+    u = np.linspace(0.80, 0.20, count + 1)
     flip = _clockwise(rim)
     for number in range(len(loops) - 1):
-        uv = np.stack([np.stack([u, np.full(count + 1, 0.88 - 0.03 * k)], 1) for k in (number, number + 1)])
+        uv = np.stack([np.stack([u, np.full(count + 1, 0.385 - 0.011 * k)], 1) for k in (number, number + 1)])
         if flip:
             cage.strip(loops[number + 1], loops[number], uv[::-1], "mouth")
         else:
             cage.strip(loops[number], loops[number + 1], uv, "mouth")
-
-
-def _ear(cage: Cage, side: int) -> None:
-    """A dish: concha, antihelix, helix, and the back that runs into the head."""
-    around = np.linspace(0, 2 * np.pi, 14, endpoint=False)
-    lobe = np.clip(-np.sin(around), 0, 1) ** 2
-    rings = (
-        # (radius, outward, share of the lobe's fullness)
-        (0.12, 0.005, 0.0),
-        (0.36, 0.012, 0.0),
-        (0.50, 0.075, 0.1),
-        (0.68, 0.07, 0.3),
-        (0.86, 0.105, 0.6),
-        (0.98, 0.10, 0.8),
-        (1.0, 0.065, 0.8),
-        (0.86, 0.01, 0.5),
-        (0.60, -0.08, 0.0),
-    )
-    loops = []
-    for radius, out, full in rings:
-        y = 0.325 * radius * np.sin(around) - 0.02
-        z = 0.19 * radius * np.cos(around) * (1 - 0.4 * lobe) - 0.10 * np.sin(around) * radius  # leans back
-        front = np.clip(np.cos(around), 0, 1) * (radius > 0.4)  # the front edge lies on the cheek
-        x = out * (1 - 0.7 * front) + 0.03 * full * lobe - 0.27 * (z + 0.04) * (radius > 0.2)  # stands off behind
-        loops.append(cage.add(EAR * [side, 1, 1] + np.stack([side * x, y, z], 1)))
-    u0 = 0.04 if side > 0 else 0.12
-    u = u0 + 0.07 * np.arange(15) / 14
-    flip = side > 0
-    for number in range(len(loops) - 1):
-        uv = np.stack([np.stack([u, np.full(15, 0.98 - 0.04 * k)], 1) for k in (number, number + 1)])
-        if flip:
-            cage.strip(loops[number], loops[number + 1], uv, "ear")
-        else:
-            cage.strip(loops[number + 1], loops[number], uv[::-1], "ear")
-    uv = np.stack([u0 + 0.02 + 0.02 * np.cos(around), 0.99 + 0.005 * np.sin(around)], 1)
-    cage.put(tuple(loops[0][::-1] if flip else loops[0]), uv[::-1] if flip else uv, "ear")
+    uv = np.stack([u[:-1], np.full(count, 0.385 - 0.011 * (len(loops) - 0.5))], 1)
+    last = np.arange(count) if flip else np.arange(count)[::-1]
+    cage.put(tuple(loops[-1][last[::-1]]), uv[last[::-1]], "mouth")

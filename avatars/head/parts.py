@@ -8,19 +8,16 @@ import numpy as np
 
 from avatars.facemesh import MEAN
 from avatars.head.cage import JAW_HINGE
+from avatars.head.lids import EYE_RADIUS, EYES
 from studio.arkit import INDEX
 
-EYE_RADIUS = 0.134
-"""12 mm."""
-
-EYES = {"eye_left": np.array([0.345, 0.004, -0.052]), "eye_right": np.array([-0.345, 0.004, -0.052])}
 JAW_ANGLE = np.radians(25.3)
 """Turn of the jaw at jawOpen = 1."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """points (V, 3); polygons (P, 4), -1 last in a triangle; uv (V, 2) of its own picture; material; moves (K, V, 3)."""
+    """points (V, 3); polygons (P, 4), -1 last in a triangle; uv (V, 2) in its material's picture; moves (K, V, 3)."""
 
     name: str
     points: np.ndarray
@@ -35,7 +32,7 @@ def eyeball(name: str, shapes: int, around: int = 24, rings: int = 13) -> Part:
     picture's middle."""
     polar = np.pi * np.arange(1, rings) / rings * np.linspace(0.72, 1.0, rings - 1)  # finer at the iris
     turn = 2 * np.pi * np.arange(around) / around
-    radius = EYE_RADIUS * (1 + 0.05 * np.exp(-((polar / 0.42) ** 2)))
+    radius = EYE_RADIUS * (1 + 0.035 * np.exp(-((polar / 0.36) ** 2)))
     ring = np.stack(
         [
             np.sin(polar)[:, None] * np.cos(turn),
@@ -45,7 +42,7 @@ def eyeball(name: str, shapes: int, around: int = 24, rings: int = 13) -> Part:
         -1,
     )
     points = np.concatenate(
-        [[[0, 0, EYE_RADIUS * 1.05]], (radius[:, None, None] * ring).reshape(-1, 3), [[0, 0, -EYE_RADIUS]]]
+        [[[0, 0, EYE_RADIUS * 1.035]], (radius[:, None, None] * ring).reshape(-1, 3), [[0, 0, -EYE_RADIUS]]]
     )
     flat = polar[:, None, None] / (2 * np.pi) * np.stack([np.cos(turn), np.sin(turn)], -1)
     uv = 0.5 + np.concatenate([[[0.0, 0.0]], flat.reshape(-1, 2), [[0.0, 0.5]]])
@@ -66,8 +63,8 @@ def teeth(upper: bool, shapes: int, chin: np.ndarray) -> Part:
     along = np.linspace(-1, 1, 57)
     x = 0.275 * np.sin(1.35 * along) / np.sin(1.35)
     sign = 1.0 if upper else -1.0
-    line = -0.8 if upper else -0.812
-    front = 0.085 if upper else 0.062
+    line = -0.815 if upper else -0.822
+    front = 0.118 if upper else 0.096
     z = front - 3.1 * x * x
     crown = np.abs(np.sin(np.pi * 7 * along))  # fourteen teeth
     notch = 0.014 * (1 - crown) ** 3
@@ -102,7 +99,7 @@ def teeth(upper: bool, shapes: int, chin: np.ndarray) -> Part:
 
 def tongue(shapes: int, chin: np.ndarray, around: int = 16, rings: int = 12) -> Part:
     """A flat drop with a groove, its tip behind the lower teeth; tongueOut brings it over the lip."""
-    t = np.linspace(0, 1, rings + 1)[1:-1]
+    t = np.linspace(0, 1, rings + 1)[1:-1] ** 1.6  # finer at the tip
     turn = 2 * np.pi * np.arange(around) / around
     width = 0.19 * np.sqrt(np.sin(np.pi * np.clip(t * 0.93 + 0.05, 0, 1)))
     thick = 0.055 * np.sqrt(np.sin(np.pi * np.clip(t * 0.9 + 0.05, 0, 1)))
@@ -124,7 +121,7 @@ def tongue(shapes: int, chin: np.ndarray, around: int = 16, rings: int = 12) -> 
     back = np.stack([ids[-1], np.full(around, root), after[-1], np.full(around, -1)], 1)
     moves = with_jaw(points, shapes, chin)
     free = np.clip(1 - share / 0.75, 0, 1)[:, None]
-    moves[INDEX["tongueOut"]] += free * [0.0, 0.05, 0.36] + free**3 * [0.0, -0.10, 0.05]
+    moves[INDEX["tongueOut"]] += free * [0.0, 0.15, 0.36] + free**3 * [0.0, -0.20, 0.04]
     return Part("tongue", points, np.concatenate([quads, front, back]).astype(np.int32), uv, "tongue", moves)
 
 

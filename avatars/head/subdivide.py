@@ -19,6 +19,7 @@ class Refinement:
     origin  (Q,) int32 the cage's polygon that a quad was cut from.
     rows, columns, values   the matrix (refined vertices, cage vertices) as triplets.
     count   number of refined vertices.
+    edges   the refined vertex of each edge (lower, higher vertex of the cage).
     """
 
     quads: np.ndarray
@@ -27,6 +28,7 @@ class Refinement:
     columns: np.ndarray
     values: np.ndarray
     count: int
+    edges: dict[tuple[int, int], int]
 
     def apply(self, points: np.ndarray) -> np.ndarray:
         """(V, ...) values at the cage's vertices -> (count, ...) float64 at the refined ones."""
@@ -103,7 +105,7 @@ def catmull_clark(polygons: list[tuple[int, ...]], vertices: int) -> Refinement:
     rows = np.concatenate([np.full(len(row), i) for i, row in enumerate(table)])
     columns = np.concatenate([np.fromiter(row.keys(), int) for row in table])
     values = np.concatenate([np.fromiter(row.values(), float) for row in table])
-    return Refinement(np.array(quads, np.int32), np.array(origin, np.int32), rows, columns, values, len(table))
+    return Refinement(np.array(quads, np.int32), np.array(origin, np.int32), rows, columns, values, len(table), place)
 
 
 def refine_corners(polygons: list[tuple[int, ...]], uv: list[np.ndarray]) -> np.ndarray:
