@@ -21,6 +21,7 @@ FIRST_TIME = WINDOW / 2 / RATE
 
 TO_VISEME = np.array([[PHONES[name].viseme == v for v in VISEMES] for name in NAMES], np.float32)
 _SIL, _PP = VISEMES.index("sil"), VISEMES.index("PP")
+_INAUDIBLE = -9.0  # nepers of power in the loudest band: below some -80 dB of full scale nobody speaks
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,10 @@ class LipSettings:
     posterior            share of openness read from the phones; the rest is the network's own curve.
     """
 
-    close_on: float = 0.45
-    close_off: float = 0.25
+    close_on: float = 0.55
+    close_off: float = 0.3
     pause_frames: int = 13
-    wake_frames: int = 2
+    wake_frames: int = 4
     floor: float = 0.15
     posterior: float = 0.5
 
@@ -128,7 +129,7 @@ class LipReader:
         visemes = phones @ TO_VISEME
         silent = visemes[:, _SIL]
         closed = self._closures(visemes[:, _PP])
-        speaking = self._awake(silent)
+        speaking = self._awake(np.where(level < _INAUDIBLE, 1.0, silent))
         openness = s.posterior * (phones @ OPENNESS) + (1 - s.posterior) * shape[:, 0]
         openness = np.maximum(openness, s.floor * (1 - silent)) * speaking
         effort = self._effort(level, (silent < 0.3) & speaking)
