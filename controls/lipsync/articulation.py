@@ -21,7 +21,7 @@ from studio.arkit import ARKIT, INDEX
 from studio.motion import FaceMotion
 
 _SHAPES: dict[str, dict[str, float]] = {
-    "FF": {"mouthRollLower": 0.55, "mouthUpperUp": 0.22, "mouthShrugLower": 0.1},
+    "FF": {"mouthRollLower": 0.75, "mouthUpperUp": 0.3, "mouthShrugLower": 0.12},
     "TH": {"mouthLowerDown": 0.25, "mouthUpperUp": 0.1, "tongueOut": 0.3},
     "DD": {"mouthLowerDown": 0.28, "mouthUpperUp": 0.12, "mouthStretch": 0.08, "tongueOut": 0.08},
     "kk": {"mouthLowerDown": 0.22, "mouthUpperUp": 0.12, "mouthStretch": 0.08},
@@ -86,7 +86,7 @@ class ArticulationSettings:
 
     opening: float = 1.0
     lead: float = 0.0
-    loudness: float = 0.06
+    loudness: float = 0.04
     reach: float = 0.015
 
 
@@ -112,8 +112,8 @@ def weights_of(
     out[:, _OPENERS] *= lips_share[:, None]
     out[:, _JAW] = np.maximum(aperture - lips, 0.0)
     small = np.clip(openness, 0, 1)
-    out[:, INDEX["mouthPucker"]] += rounding * (0.72 - 0.4 * small)
-    out[:, _FUNNEL] += rounding * (0.12 + 0.42 * small)
+    out[:, INDEX["mouthPucker"]] += rounding * (0.84 - 0.45 * small)
+    out[:, _FUNNEL] += rounding * (0.14 + 0.45 * small)
     apart = (spread * (1 - np.clip(rounding, 0, 1)))[:, None]
     out[:, _sides("mouthStretch")] += 0.2 * apart
     out[:, _sides("mouthSmile")] += 0.12 * apart

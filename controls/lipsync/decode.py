@@ -96,8 +96,13 @@ def text_path(logs: np.ndarray, words: Sequence[Sequence[int]], silence: int = 0
     return path
 
 
-def without_short_pauses(path: np.ndarray, logs: np.ndarray, frames: int, silence: int = 0) -> np.ndarray:
-    """Pauses inside speech of fewer than `frames` go to the likeliest phone: soft consonants pass for pauses."""
+def without_short_pauses(
+    path: np.ndarray, logs: np.ndarray, frames: int, silence: int = 0, known: bool = False
+) -> np.ndarray:
+    """Pauses inside speech of fewer than `frames` go to the likeliest phone: soft consonants pass for pauses.
+
+    known  only to one of the two phones beside it, where the text says that nothing else is there.
+    """
     path = path.copy()
     edges = np.flatnonzero(np.diff(path)) + 1
     starts, ends = np.concatenate([[0], edges]), np.concatenate([edges, [len(path)]])
@@ -105,5 +110,7 @@ def without_short_pauses(path: np.ndarray, logs: np.ndarray, frames: int, silenc
         if path[a] == silence and b - a < frames:
             mean = logs[a:b].mean(0)
             mean[silence] = -np.inf
+            if known:
+                mean[np.setdiff1d(np.arange(len(mean)), (path[a - 1], path[b]))] = -np.inf
             path[a:b] = mean.argmax()
     return path

@@ -21,6 +21,7 @@ FIRST_TIME = WINDOW / 2 / RATE
 
 TO_VISEME = np.array([[PHONES[name].viseme == v for v in VISEMES] for name in NAMES], np.float32)
 _SIL, _PP = VISEMES.index("sil"), VISEMES.index("PP")
+_INAUDIBLE = -9.0  # nepers of power in the loudest band: below some -80 dB of full scale nobody speaks
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class LipReader:
         visemes = phones @ TO_VISEME
         silent = visemes[:, _SIL]
         closed = self._closures(visemes[:, _PP])
-        speaking = self._awake(silent)
+        speaking = self._awake(np.where(level < _INAUDIBLE, 1.0, silent))
         openness = s.posterior * (phones @ OPENNESS) + (1 - s.posterior) * shape[:, 0]
         openness = np.maximum(openness, s.floor * (1 - silent)) * speaking
         effort = self._effort(level, (silent < 0.3) & speaking)

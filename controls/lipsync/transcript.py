@@ -133,7 +133,7 @@ def align(logs: np.ndarray, parts: Sequence[Part], language: str = "en-us") -> n
         if words and b - a > 1:
             found = text_path(logs[a:b], words, INDEX["sil"])
             path[a:b] = np.where(found == INDEX["sil"], path[a:b], found)
-    return without_short_pauses(path, logs, SHORT_PAUSE)
+    return without_short_pauses(path, logs, SHORT_PAUSE, known=True)
 
 
 def _joined(parts: Iterable[Part]) -> list[Part]:

@@ -91,3 +91,31 @@ def export(net: LipNet) -> dict[str, Tensor]:
             layer = getattr(head, part)
             out |= {f"{name}.{part}.weight": flat(layer.weight), f"{name}.{part}.bias": layer.bias}
     return {name: tensor.detach().float().contiguous() for name, tensor in out.items()}
+
+
+@torch.no_grad()
+def resume(weights: dict[str, Tensor]) -> LipNet:
+    """The inverse of `export`, to train on: norms stand still at what was folded into the kernels."""
+    net = LipNet()
+    full = lambda w, taps: w.reshape(taps, -1, w.shape[1]).permute(2, 1, 0)
+
+    def still(norm: nn.BatchNorm1d, scale: Tensor | float, bias: Tensor) -> None:
+        norm.running_var.fill_(1 - norm.eps)
+        norm.weight.copy_(torch.as_tensor(scale).expand_as(norm.weight)), norm.bias.copy_(bias)
+
+    net.stem.weight.copy_(full(weights["stem.weight"], STEM))
+    still(net.stem_norm, 1.0, weights["stem.bias"])
+    for i, block in enumerate(net.blocks):
+        block.conv.weight.copy_(full(weights[f"{i}.conv.weight"], KERNEL))
+        still(block.norm, 1.0, weights[f"{i}.conv.bias"])
+        block.mix.weight.copy_(full(weights[f"{i}.mix.weight"], 1)), block.mix.bias.copy_(weights[f"{i}.mix.bias"])
+    still(net.out_norm, weights["out.scale"], weights["out.bias"])
+    for name, head in net.heads.items():
+        for part in ("phones", "hidden", "lips"):
+            layer = getattr(head, part)
+            layer.weight.copy_(full(weights[f"{name}.{part}.weight"], 1))
+            layer.bias.copy_(weights[f"{name}.{part}.bias"])
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.eval()
+    return net

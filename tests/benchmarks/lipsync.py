@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from controls.lipsync.driver import LipSyncDriver
+from controls.lipsync.driver import LipSyncDriver, LipSyncSettings
 from controls.lipsync.events import viseme_frames
 from controls.lipsync.mel import HOP, RATE, WINDOW
 from controls.lipsync.network import load_weights
@@ -209,12 +209,12 @@ def best_lag(real: np.ndarray, made: np.ndarray, fps: float, limit: float = 0.12
     return best
 
 
-def ablation(corpus: Path, training: Path, steps: int) -> None:
-    """Short trainings, each without something, scored on clean clips."""
+def ablation(corpus: Path, training: Path, steps: int, thin: int) -> None:
+    """Short trainings on every `thin`th clip, each without something. What is left out has rows of its own."""
     from demos.speech_training.model import export
     from demos.train_speech import train
 
-    clips = load(training)
+    clips = load(training)[::thin]
     for name, without, augmented in (
         ("all", "none", True),
         ("no augmentation", "none", False),
@@ -236,18 +236,21 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=120)
     parser.add_argument("--ablation", type=Path, metavar="TRAINING", help="folder of the training set")
     parser.add_argument("--steps", type=int, default=300, help="of each short training")
+    parser.add_argument("--thin", type=int, default=4, metavar="N", help="short trainings use every Nth clip")
     args = parser.parse_args()
     sys.path.insert(0, str(SHARED / "judges"))
     corpus = args.corpus or Path(tempfile.mkdtemp(prefix="speech-"))
     if not any(corpus.glob("*.npz")):
         build(corpus, HELD_OUT)
     if args.ablation:
-        ablation(corpus, args.ablation, args.steps)
+        ablation(corpus, args.ablation, args.steps, args.thin)
         return
     weights = load_weights(args.weights)
     heard = trial(corpus, args.clips)
     print("from the sound alone")
     speed = heard.score(lambda *_: LipSyncDriver(weights=weights), "state,family+", (*COLUMNS, "sil_move"))
+    print("from the sound alone, low latency (curves; the labels are those of full latency)")
+    heard.score(lambda *_: LipSyncDriver(LipSyncSettings(latency="quick"), weights=weights), "state", COLUMNS)
     told = Trial()
     told.clips = [clip for clip in heard.clips if clip[2]["language"] == "en" and clip[4]]
     print("with the text, English")
