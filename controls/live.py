@@ -103,9 +103,8 @@ def _seen(number: int, camera: Any, fps: Fraction, stop: threading.Event) -> Ite
 
     try:
         observed = _observed(number, camera, fps, stop, FaceTracker(max_faces=1))
-        known, asked = [], 0
-        for seen in observed:
-            asked += 1
+        known = []
+        for asked, seen in enumerate(observed, 1):
             if seen is not None and seen.confidence > 0:
                 known.append(seen)
             if len(known) >= CALM * fps:
@@ -116,9 +115,9 @@ def _seen(number: int, camera: Any, fps: Fraction, stop: threading.Event) -> Ite
             return
         fit = ExpressionFit(Neutral.from_frames([seen.landmarks for seen in known]))
         bias = np.median([fit(seen.landmarks, seen.size)[0] for seen in known], 0)
-        calm, count = OneEuro(float(fps)), 0
+        calm = OneEuro(float(fps))
         weights, head = np.zeros(52, np.float32), np.zeros(6, np.float32)
-        for seen in observed:
+        for count, seen in enumerate(observed):
             sure = seen.confidence if seen is not None else 0.0
             if sure > 0:
                 raw, pose, _ = fit(seen.landmarks, seen.size)
@@ -127,7 +126,6 @@ def _seen(number: int, camera: Any, fps: Fraction, stop: threading.Event) -> Ite
             else:
                 calm.reset()
             yield FaceMotion(weights[None], fps, head[None], np.array([sure]), start=count)
-            count += 1
     finally:
         camera.release()
 
