@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avatars.facemesh import IRIS_LEFT, IRIS_RIGHT, MEAN
-from avatars.fit import fit_photo
 from avatars.head import default_skin, head_of, textures
 from avatars.head.cage import BOTTOM, COLUMN
+from avatars.head.measure import measure
 from avatars.head.texels import texels as texels_of
 from avatars.head.texels import with_margin
 from avatars.pose import Pose, fit_pose, to_pixels
@@ -60,8 +60,8 @@ def fit_head(landmarks: np.ndarray, size: tuple[int, int]) -> PhotoHead:
     Raises NoFaceError for a face turned too far to the side.
     """
     landmarks = np.asarray(landmarks, np.float64)
-    neutral, weights = fit_photo(landmarks)
-    rig = head_of(neutral.shape)
+    neutral, weights = measure(landmarks, size)
+    rig = head_of(neutral)
     shown = facemesh_points(rig, rig.vertices(weights)) / EYE_SPAN
     pose = fit_pose(landmarks, shown, size=size)
     yaw = rotation_angles(pose.rotation)[0]
@@ -125,16 +125,17 @@ def _skin_tone(photo: np.ndarray, trust: np.ndarray, places: np.ndarray) -> np.n
 
 
 def _unseen(photo: np.ndarray, trust: np.ndarray, places: np.ndarray, tone: np.ndarray) -> np.ndarray:
-    """(H, W, 3) what lies far from all that the photo shows: hair on the skull, as at its visible top, skin or
-    clothes as at the front of the neck below."""
+    """(H, W, 3) what lies far from all that the photo shows: hair on the skull, as at its visible top, below it
+    skin, and at the base of the neck what its front wears."""
 
     def usual(where: np.ndarray) -> np.ndarray:
-        where = where & (trust > 0.5)
-        return np.median(photo[where], axis=0) if where.sum() > 200 else tone
+        where = where & (trust > 0.3)
+        return np.median(photo[where], axis=0) if where.sum() > 100 else tone
 
     y = places[..., 1]
-    hair = usual(y > 0.75)
-    neck = usual((y < -1.45) & (places[..., 2] > -1.0))
+    hair = usual(y > 0.70)
+    clothes = np.clip((-1.45 - y) / 0.15, 0, 1)[..., None]
+    neck = clothes * usual((y < -1.55) & (places[..., 2] > -1.1)) + (1 - clothes) * 0.88 * tone
     line = -0.62 + 0.55 * np.clip(places[..., 2] + 1.3, 0, 1)  # the nape's hair line rises towards the ears
     share = np.clip((y - line) / 0.25 + 0.5, 0, 1)[..., None]
     return share * hair + (1 - share) * neck

@@ -14,16 +14,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from avatars.facemesh import EYE_LEFT, EYE_RIGHT
+from avatars.facemesh import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT, LIPS_OUTER
 from avatars.head import embedded_head
 from avatars.head.identity import random_identity
 from avatars.head.photo import facemesh_points, fit_head
 from avatars.load_rig import load_rig
 from avatars.pose import _similarity
 from avatars.render3d import Light, RigRenderer
-from avatars.rig import Rig
+from avatars.rig import Material, Rig
 from avatars.shade3d import Camera
 from controls.tracker import FaceTracker
 from studio.arkit import ARKIT, INDEX
@@ -68,6 +69,7 @@ def ict_heads(count: int) -> Iterator[tuple[Rig, Marks]]:
     with np.load(path) as data, np.load(path.with_name("ict-facemesh.npz")) as mesh:
         modes = data["identity_delta"].astype(np.float32) * float(data["delta_step"]) * 0.01
         corners, share = mesh["vertex"], mesh["barycentric"]
+        eyes = data["eye_centre_radius"] * 0.01
         ranges = zip(data["region_names"], data["region_ranges"], strict=True)
     shell = np.zeros(len(rig.polygons), bool)
     for name, (_, _, first, last) in ranges:
@@ -78,27 +80,38 @@ def ict_heads(count: int) -> Iterator[tuple[Rig, Marks]]:
         polygons=rig.polygons[keep],
         uv_polygons=rig.uv_polygons[keep],
         material_of=rig.material_of[keep],
-        materials=tuple(replace(m, colour=_colour(m.name)) for m in rig.materials),
     )
+    rig = painted(rig, (rig.neutral[corners] * share[..., None]).sum(1), eyes)
     for seed in range(count):
         values = np.random.default_rng(seed).normal(size=len(modes)).clip(-2, 2)
         person = replace(rig, neutral=rig.neutral + np.tensordot(values, modes, 1).astype(np.float32))
         yield person, lambda vertices: (vertices[corners] * share[..., None]).sum(1)
 
 
-def _colour(material: str) -> tuple[float, float, float, float]:
-    """Linear RGBA of an ICT-FaceKit material."""
-    name = material.lower()
-    for word, colour in (
-        ("iris", (0.05, 0.03, 0.02)),
-        ("sclera", (0.7, 0.68, 0.66)),
-        ("teeth", (0.7, 0.66, 0.55)),
-        ("gum", (0.35, 0.1, 0.1)),
-        ("mouth", (0.2, 0.05, 0.05)),
-    ):
-        if word in name:
-            return (*colour, 1.0)
-    return (0.72, 0.44, 0.31, 1.0)
+PAINT = {"skin": (0.72, 0.44, 0.31), "iris": (0.06, 0.035, 0.02), "lip": (0.42, 0.13, 0.12), "brow": (0.10, 0.06, 0.04)}
+"""Linear RGB."""
+
+
+def painted(rig: Rig, marks: np.ndarray, eyes: np.ndarray) -> Rig:
+    """A rig without texture gets irises, lips and brows: the tracker knows no faces without. marks (468, 3) FaceMesh's
+    points on it, eyes (2, 4) centres and radii."""
+    middle = rig.neutral[rig.polygons[:, :3]].mean(1)
+    number = len(rig.materials)
+    part = rig.material_of.copy()
+    part[np.isin(part, (0, 1))] = number
+    for centre in eyes:
+        ray = middle - centre[:3]
+        part[(np.linalg.norm(ray, axis=1) < 1.2 * centre[3]) & (ray[:, 2] > 0.915 * np.linalg.norm(ray, axis=1))] = (
+            number + 1
+        )
+    face = (rig.material_of == 0) & (middle[:, 2] > marks[33, 2] - 0.02)
+    for loop, colour in ((LIPS_OUTER, 2), (BROW_LEFT, 3), (BROW_RIGHT, 3)):
+        outline = (1e4 * marks[loop][:, :2]).astype(np.float32)
+        for k in np.flatnonzero(face):
+            if cv2.pointPolygonTest(outline, tuple(map(float, 1e4 * middle[k, :2])), False) >= 0:
+                part[k] = number + colour
+    more = tuple(Material(name, (*colour, 1.0)) for name, colour in PAINT.items())
+    return replace(rig, materials=(*rig.materials, *more), material_of=part)
 
 
 def scaled(points: np.ndarray) -> np.ndarray:
