@@ -107,7 +107,7 @@ def transfer_shapes(
     welded, back = _weld(points, span)
     faces = back[triangles]
     faces = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])]
-    nearest, near = _match(laid, source.triangles, welded, faces, span)
+    nearest, near = _match(laid, source, welded, faces, landmarks, span)
 
     shapes = np.einsum("as,svc->avc", source.arkit, source.deltas) if len(source.deltas) else None
     moved = np.zeros((len(source.arkit), len(welded), 3))
@@ -142,13 +142,36 @@ def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def _match(
-    laid: np.ndarray, triangles: np.ndarray, points: np.ndarray, faces: np.ndarray, span: float
+    laid: np.ndarray, source: Rig, points: np.ndarray, faces: np.ndarray, landmarks: np.ndarray, span: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each of points (W, 3): the warped source's vertex that is nearest and faces alike, and how near, 0..1."""
+    """For each of points (W, 3): the vertex of the warped source that is nearest and faces alike, and how near.
+
+    Each connected piece of the mesh keeps to one part of the source, so that a lid doesn't take the eyeball behind it
+    for its like, nor a tooth the lip: the skin, where the landmarks lie, to the skin, others to whichever most of their
+    vertices are nearest to.
+    """
+    sparse = require("scipy.sparse", extra="export")
+    graph = require("scipy.sparse.csgraph", extra="export")
     spatial = require("scipy.spatial", extra="export")
     facing = _FACING * span / np.sqrt(2)
-    tree = spatial.cKDTree(np.c_[laid, facing * _normals(laid, triangles)])
-    _, nearest = tree.query(np.c_[points, facing * _normals(points, faces)])
+    there = np.c_[laid, facing * _normals(laid, source.triangles)]
+    here = np.c_[points, facing * _normals(points, faces)]
+    part = np.full(len(laid), -1)
+    for number, place in enumerate(source.parts.values()):
+        part[place] = number
+    nearest = spatial.cKDTree(there).query(here)[1]
+    ends = faces[:, [0, 1, 2]], faces[:, [1, 2, 0]]
+    edges = sparse.coo_matrix((np.ones(faces.size), (ends[0].ravel(), ends[1].ravel())), (len(points), len(points)))
+    count, piece = graph.connected_components(edges, directed=False)
+    votes = np.zeros((count, part.max() + 2), np.int64)
+    np.add.at(votes, (piece, part[nearest] + 1), 1)
+    chosen = votes.argmax(1) - 1
+    if "skin" in source.parts:
+        skin = np.bincount(piece[spatial.cKDTree(points).query(landmarks)[1]], minlength=count)
+        chosen[skin > 0.2 * len(landmarks)] = list(source.parts).index("skin")
+    for number in np.unique(chosen):
+        own, like = np.flatnonzero(chosen[piece] == number), np.flatnonzero(part == number)
+        nearest[own] = like[spatial.cKDTree(there[like]).query(here[own])[1]]
     gap = np.linalg.norm(laid[nearest] - points, axis=1) / (_REACH * span)
     return nearest, np.clip(2 - 2 * gap, 0, 1)
 

@@ -75,7 +75,7 @@ def paced(
     clock: Callable[[], float] = time.monotonic,
     stalled: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[FaceMotion, int]]:
-    """(block, k) of each frame when it is due: frame n at n / fps after the first, so that nothing drifts.
+    """(block, k) of each frame when it is due: frame n comes n / fps after the first, without drift.
 
     A frame later than `LATE` starts the clock anew and calls `stalled`. Ends when `stop` is set.
     """

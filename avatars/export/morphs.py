@@ -111,9 +111,7 @@ class OpenHead:
             if not any(np.any(deltas[wanted, part.place]) for part in parts):
                 continue
             if number in moving:
-                raise MediaError(
-                    f"{self.path}: an animation moves the mesh's own targets; take the animation out first"
-                )
+                raise MediaError(f"{self.path}: an animation moves the mesh's own targets; take it out first")
             made = {
                 part.accessor: [
                     {"POSITION": buffer.sparse((deltas[k, part.place] @ np.linalg.inv(part.turn).T).astype(np.float32))}
