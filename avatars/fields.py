@@ -16,7 +16,7 @@ import numpy as np
 
 from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, MEAN
 from avatars.fields_anatomy import load_muscles, mirrored, muscle_field
-from avatars.fields_skin import knot, modiolus, spread_weights, unfold
+from avatars.fields_skin import knot, least_areas, modiolus, spread_weights, unfold
 from studio.arkit import ARKIT, INDEX, mirror
 
 UPPER_LID_SHARE = 0.93
@@ -57,6 +57,7 @@ EASED = (
     ("eyeWide", "eyeBlink", 0.9),
     ("cheekSquint", "mouthSmile", 0.3),
     ("noseSneer", "browDown", 0.2),
+    ("browOuterUp", "browInnerUp", 0.3),
 )
 
 
@@ -90,7 +91,8 @@ def fields_for(neutral: np.ndarray) -> np.ndarray:
         if name.startswith(("mouth", "jaw", "cheekPuff")):
             out[index] *= mouth
         elif name.startswith("brow"):
-            sides = [_ratio(neutral, *pair) for pair in ((105, 159), (334, 386))]
+            # high brows have little more way to go
+            sides = [np.sqrt(_ratio(neutral, *pair)) for pair in ((105, 159), (334, 386))]
             out[index] *= sides[left] if mirror(name) != name else np.mean(sides)
         elif name.startswith("eye"):
             out[index] *= _ratio(neutral, *((263, 362) if left else (33, 133)))
@@ -205,12 +207,12 @@ def _ratio(neutral: np.ndarray, a: int, b: int) -> float:
 
 def _fitted_to_skin(neutral: np.ndarray, table: np.ndarray) -> np.ndarray:
     """What muscles alone don't know: lips stop each other, skin doesn't fold, blinks and mouthClose meet exactly."""
-    out = table.copy()
+    out, least = table.copy(), least_areas(neutral)
     for index, name in enumerate(ARKIT):
         if not name.startswith("eye") and name != "mouthClose":
             for _ in range(2):
                 _part_lips(neutral, out[index], YIELDING.get(name, 0.5))
-                out[index] = unfold(neutral, knot(out[index]))
+                out[index] = unfold(neutral, knot(out[index]), least)
     for side, (upper, lower) in LIDS.items():
         opening = lid_opening(neutral, side) / lid_opening(MEAN, side)
         out[INDEX[f"eyeLookDown{side}"]] *= np.clip(opening, 0.2, 1.3)
@@ -222,7 +224,7 @@ def _fitted_to_skin(neutral: np.ndarray, table: np.ndarray) -> np.ndarray:
     both = knot(out[_JAW] + out[_CLOSE])
     gap = neutral[LIP_UPPER] + both[LIP_UPPER] - neutral[LIP_LOWER] - both[LIP_LOWER]
     _bring(both, LIP_UPPER, LIP_LOWER, both[LIP_UPPER] - 0.35 * gap, both[LIP_LOWER] + 0.65 * gap, 4)
-    out[_CLOSE] = unfold(neutral, both, pinned=np.concatenate([LIP_UPPER, LIP_LOWER])) - out[_JAW]
+    out[_CLOSE] = unfold(neutral, both, least, pinned=np.concatenate([LIP_UPPER, LIP_LOWER])) - out[_JAW]
     return out
 
 

@@ -74,6 +74,7 @@ def _spread_weights(margin: tuple[int, ...], other: tuple[int, ...], rings: int)
     return out
 
 
+@lru_cache(maxsize=1)
 def modiolus() -> np.ndarray:
     """How much (468,) of its own motion each point keeps near a corner of the mouth, where muscles knot into one piece:
     0 at the corner, 1 farther than `KNOT` from it."""
@@ -103,34 +104,29 @@ def facing(points: np.ndarray) -> np.ndarray:
     return normal[:, 2] > FACING * np.linalg.norm(normal, axis=1)
 
 
-def unfold(neutral: np.ndarray, field: np.ndarray, pinned: np.ndarray | None = None, rounds: int = 200) -> np.ndarray:
+def least_areas(neutral: np.ndarray) -> np.ndarray:
+    """(852,) areas that triangles of a face keep; minus infinity for those seen edge-on."""
+    return np.where(facing(neutral), LEAST_AREA * frontal_areas(neutral), -np.inf)
+
+
+def unfold(
+    neutral: np.ndarray, field: np.ndarray, least: np.ndarray, pinned: np.ndarray | None = None, rounds: int = 200
+) -> np.ndarray:
     """The displacement field (468, 3) changed as little as keeps ``neutral``'s skin from folding.
 
     Triangles that the field turns over or shrinks to almost nothing push their corners apart in the picture plane
     (position based dynamics, Mueller et al. 2007, with area constraints) until none is left or ``rounds`` are over.
-    ``pinned`` points keep their motion. A field that folds nothing comes back as it was.
+    ``least`` are the neutral's `least_areas`; ``pinned`` points keep their motion. A field that folds nothing comes
+    back as it was.
     """
-    least = np.where(facing(neutral), LEAST_AREA * frontal_areas(neutral), -np.inf)
+    from avatars.unfolding import relax
+
+    start = np.ascontiguousarray(neutral + field, np.float64)
+    if (frontal_areas(start) >= least).all():
+        return field
     free = np.ones(len(neutral))
     if pinned is not None:
         free[pinned] = 0.0
-    start = neutral + field
     points = start.copy()
-    for _ in range(rounds):
-        lacking = least - frontal_areas(points)
-        folded = np.flatnonzero(lacking > 0)
-        if not len(folded):
-            break
-        corners = TRIANGLES[folded]
-        opposite = points[np.roll(corners, 1, 1), :2] - points[np.roll(corners, -1, 1), :2]
-        gradient = 0.5 * np.stack([-opposite[..., 1], opposite[..., 0]], -1)  # (F, 3, 2)
-        give = free[corners][..., None]
-        size = (give * gradient**2).sum((1, 2)) + 1e-6
-        # a little too far, so that it ends; at most a small step, as the gradient turns with the triangle
-        step = (1.1 * lacking[folded] + 1e-7)[:, None, None] * gradient * give / size[:, None, None]
-        step *= np.minimum(1, 0.01 / (np.abs(step).max((1, 2), keepdims=True) + 1e-12))
-        total, count = np.zeros((len(points), 2)), np.zeros(len(points))
-        np.add.at(total, corners, step)
-        np.add.at(count, corners, 1)
-        points[:, :2] += total / np.maximum(count, 1)[:, None]
+    relax(points, TRIANGLES, least, free, rounds)
     return field + (points - start)

@@ -111,7 +111,7 @@ def fit_photo(landmarks: np.ndarray) -> tuple[Neutral, np.ndarray]:
             columns = trust * basis[:, :, axis] @ inverse
             gram += columns @ basis[:, :, axis].T
             right += columns @ wanted[:, axis]
-        weights[FREE] = np.minimum(nnls(gram, right), LARGEST)
+        weights[FREE] = _bounded(gram, right)
         neutral = head[:468].copy()
         for _ in range(3):  # the neutral that these weights take to what is seen
             neutral += head[:468] - displace(neutral, weights, table)
@@ -213,6 +213,19 @@ def nnls(gram: np.ndarray, right: np.ndarray, active: np.ndarray | None = None) 
     return np.maximum(x, 0)
 
 
+def _bounded(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """As `nnls`, with no weight above `LARGEST`: what exceeds it stays there, and the others make up for it."""
+    x, full = np.zeros(len(right)), np.zeros(len(right), bool)
+    for _ in range(4):
+        rest = np.flatnonzero(~full)
+        x[full] = LARGEST
+        x[rest] = nnls(gram[np.ix_(rest, rest)], (right - gram @ (LARGEST * full))[rest])
+        if not (x > LARGEST).any():
+            break
+        full |= x > LARGEST
+    return np.minimum(x, LARGEST)
+
+
 _JAW, _CLOSE = INDEX["jawOpen"], INDEX["mouthClose"]
 _BLINK = np.array([INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]])
 _WIDE = np.array([INDEX["eyeWideLeft"], INDEX["eyeWideRight"]])
@@ -227,7 +240,7 @@ IRIS = np.array([[0.010, 0.018], [-0.010, 0.018]])
 
 _SHY = {
     # what a single picture may hold of each shape before it is taken for the person's own features
-    "jaw": 0.15,
+    "jaw": 0.06,
     "mouthLeft": 0.15,
     "mouthRight": 0.15,
     "cheekPuff": 0.1,

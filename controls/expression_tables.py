@@ -216,3 +216,19 @@ EMOTION_SYNONYMS = {
     "cry": "crying",
     "concerned": "worried",
 }
+
+OPPOSED: dict[str, dict[str, float]] = {
+    # a shape that is added: what it takes out of the same shape's opponents that the face already shows
+    "mouthSmile*": {"mouthFrown*": 1.0, "mouthPucker": 0.8, "mouthFunnel": 0.8, "mouthPress*": 0.5},
+    "mouthFrown*": {"mouthSmile*": 1.0, "mouthDimple*": 1.0},
+    "mouthPucker": {"mouthSmile*": 0.9, "mouthDimple*": 0.9, "mouthStretch*": 0.9},
+    "mouthFunnel": {"mouthSmile*": 0.7, "mouthDimple*": 0.7, "mouthStretch*": 0.7},
+    "mouthPress*": {"mouthSmile*": 0.6, "mouthDimple*": 0.6, "mouthUpperUp*": 0.8, "mouthLowerDown*": 0.8},
+    "mouthStretch*": {"mouthSmile*": 0.5, "mouthPucker": 0.9},
+    "browDown*": {"browInnerUp": 0.8, "browOuterUp*": 0.9},
+    "browInnerUp": {"browDown*": 0.4},
+    "browOuterUp*": {"browDown*": 0.4},
+    "eyeWide*": {"eyeSquint*": 0.9},
+    "eyeSquint*": {"eyeWide*": 0.9},
+}
+"""Muscles that pull against each other: one that works makes the other rest (Sherrington's reciprocal innervation)."""

@@ -16,6 +16,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from controls.expression_tables import (
     EMOTION_SYNONYMS,
     EMOTIONS,
     FACS_LETTERS,
+    OPPOSED,
     SYNONYMS,
     UNSHOWN_UNITS,
 )
@@ -76,6 +78,26 @@ def while_speaking(weights: np.ndarray) -> np.ndarray:
     movement, the upper face stays. The speech driver's weights are added to the result.
     """
     return np.asarray(weights, np.float32) * _SPOKEN
+
+
+@lru_cache(maxsize=1)
+def _opposition() -> np.ndarray:
+    """(52, 52): how much of the column's shape the row's takes out at weight 1; each side by itself."""
+    table = np.zeros((len(ARKIT), len(ARKIT)), np.float32)
+    for shape, opponents in OPPOSED.items():
+        for side in ("Left", "Right"):
+            rows = np.flatnonzero(_expand({shape: 1.0}, side if shape.endswith("*") else ""))
+            table[rows] = np.maximum(table[rows], _expand(opponents, side if shape.endswith("*") else ""))
+    return table
+
+
+def rested(own: np.ndarray, added: np.ndarray) -> np.ndarray:
+    """What remains (52,) of a face's own expression when `added` (52,) works against it; linear in `added`.
+
+    A frown put on a smiling face takes the smile away as it grows, on its own side of the face.
+    """
+    share = (np.clip(added, 0, 1)[:, None] * _opposition()).max(0)
+    return np.where(own > 0, own * (1 - share), own).astype(np.float32)
 
 
 def _plain(name: str) -> str:

@@ -3,7 +3,7 @@
 A stream is an iterator of consecutive blocks. The speech driver yields `SpokenBlock`s; layers
 (`controls.life`) take a stream and return one:
 
-    stream = SpeechDriver().stream(audio, fps)
+    stream = LipSyncDriver().stream(audio, fps)
     for layer in (HeadMotion(seed=7), Gaze(seed=7), Blinks(seed=7)):
         stream = layer(stream)
     frames = avatar.render(motions(stream))

@@ -1,4 +1,4 @@
-"""What users call: a portrait talks, expressions change, motion is captured.
+"""What users call: a portrait talks, expressions change, motion is captured, a photo becomes a head.
 
 Each pipeline observes, drives, layers, renders and saves; its parts go into the constructor.
 """
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipelines.capture import Capture, CapturePipeline
     from pipelines.edit import ExpressionEditPipeline
+    from pipelines.reconstruct import Reconstruction, ReconstructionPipeline
+    from pipelines.stream import StreamPipeline
     from pipelines.take import Still, Take
     from pipelines.talk import TalkingPortraitPipeline
 
@@ -18,11 +20,24 @@ _HOME = {
     "Capture": "capture",
     "CapturePipeline": "capture",
     "ExpressionEditPipeline": "edit",
+    "Reconstruction": "reconstruct",
+    "ReconstructionPipeline": "reconstruct",
     "Still": "take",
+    "StreamPipeline": "stream",
     "TalkingPortraitPipeline": "talk",
     "Take": "take",
 }
-__all__ = ["Capture", "CapturePipeline", "ExpressionEditPipeline", "Still", "Take", "TalkingPortraitPipeline"]
+__all__ = [
+    "Capture",
+    "CapturePipeline",
+    "ExpressionEditPipeline",
+    "Reconstruction",
+    "ReconstructionPipeline",
+    "Still",
+    "StreamPipeline",
+    "Take",
+    "TalkingPortraitPipeline",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.drive import by_sound, life, open_sound
-from pipelines.output import check_output, is_video
+from pipelines.output import ANIMATED, check_output, is_video
 from pipelines.take import Saved, watched
 from studio.errors import NoFaceError, UsageError
 from studio.motion import FaceMotion
@@ -70,14 +70,20 @@ class Capture:
         self,
         path: str | os.PathLike[str],
         *,
+        rig: Any = None,
         progress: Callable[..., None] | None = None,
         cancel: threading.Event | None = None,
     ) -> Saved:
-        """Write .csv (Live Link Face), .npz or .json; nothing is left at `path` on an error.
+        """Write .csv (Live Link Face), .npz or .json, or a head in motion: .glb, .usdc, .usda or .usdz. Nothing is left
+        at `path` on an error.
+
+        rig  the head that moves (`avatars.rig.Rig`); default: the embedded one.
 
         Raises `NoFaceError` when no frame of a video shows a face.
         """
-        target = check_output(path, "motion")
+        target = check_output(path, "take")
+        if rig is not None and target.suffix.lower() not in ANIMATED:
+            raise UsageError(f"{path}: a rig goes into {' '.join(ANIMATED)}; this is a motion alone")
         from studio.clip import ahead
         from studio.motion_io import save_motion
         from studio.progress import Progress
@@ -100,9 +106,27 @@ class Capture:
             if self.seen and frames and lost == frames:
                 raise NoFaceError(f"{self.source}: no face in {frames} frames. Crop closer to the face.")
 
-        save_motion(target, counted())
+        missing = ""
+        if target.suffix.lower() in ANIMATED:
+            missing = _save_head(target, counted(), rig)
+        else:
+            save_motion(target, counted())
         note = f"no face in {lost} of them" if lost else ("a face in all of them" if self.seen else "")
+        note = ", ".join(filter(None, (note, missing)))
         return Saved(target, frames, self.fps, None, time.monotonic() - began, note)
+
+
+def _save_head(target: Path, stream: Iterator[FaceMotion], rig: Any) -> str:
+    """Writes a head in motion; returns what a user should know about the head."""
+    from avatars.export import save_rig
+    from avatars.head import embedded_head
+    from pipelines.reconstruct import on_its_neck
+    from studio.motion import join
+
+    rig = embedded_head() if rig is None else rig
+    save_rig(rig, target, on_its_neck(join(stream)))
+    missing = rig.missing()
+    return f"the rig has no {', '.join(missing)}" if missing else ""
 
 
 class CapturePipeline:

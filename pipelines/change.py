@@ -50,11 +50,13 @@ class Change:
     def of(self, face: Observation, expression: np.ndarray) -> np.ndarray:
         """(52,) float32: the change for one face.
 
-        expression  (52,) the face's own, as fitted; `neutralize` takes it out.
+        expression  (52,) the face's own, as fitted; `neutralize` takes it out, and so does what works against it.
         """
-        kept = (1 - np.float32(self.neutralize)) * expression
+        from controls.expressions import rested
+
+        kept = rested((1 - np.float32(self.neutralize)) * expression, self.weights)
         weights = self.weights * np.where(self.weights > 0, 1 - FULL * np.clip(kept, 0, 1), 1)
-        weights = weights - np.float32(self.neutralize) * expression
+        weights = weights + kept - expression
         gaze = self.gaze
         if isinstance(gaze, str):
             own = (

@@ -12,10 +12,15 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".gif")
 MOTIONS = (".csv", ".npz", ".json")
 
+HEADS = (".glb", ".usdc", ".usda", ".usdz", ".obj")
+ANIMATED = tuple(ending for ending in HEADS if ending != ".obj")
+
 _KINDS = {
     "picture": (PICTURES, "a picture"),
     "video": (VIDEOS, "a video"),
     "motion": (MOTIONS, "a motion"),
+    "head": (HEADS, "a head"),
+    "take": (MOTIONS + ANIMATED, "a motion"),
 }
 
 
@@ -56,7 +61,7 @@ def is_sequence(path: str | os.PathLike[str]) -> bool:
 
 
 def check_output(path: str | os.PathLike[str], kind: str) -> Path:
-    """Raise if `path` can't become a "picture", "video" or "motion".
+    """Raise if `path` can't become a "picture", "video", "motion", "head" or "take" (a motion, or a head in motion).
 
     `UsageError` for an ending that we don't write, `OutputError` for a folder that is missing or read-only
     and for a full disk.

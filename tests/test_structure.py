@@ -44,5 +44,11 @@ def test_the_light_path_loads_nothing_heavy() -> None:
 
 
 def test_the_embedded_tier_needs_no_torch() -> None:
-    loaded = modules_after("import pipelines, controls.speech, controls.tracker, avatars.photo.avatar")
+    loaded = modules_after("import pipelines, controls.lipsync.driver, controls.tracker, avatars.photo.avatar")
     assert not loaded & {"torch", "diffusers", "transformers", "gradio"}
+
+
+@pytest.mark.parametrize("words", [("check",), ("format", "--check")])
+def test_the_code_is_tidy(words) -> None:
+    run = subprocess.run([sys.executable, "-m", "ruff", *words, "."], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stdout

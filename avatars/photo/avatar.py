@@ -26,6 +26,8 @@ from avatars.photo.geometry import FACE_TRIANGLES, FaceGeometry, HeadChange
 from avatars.photo.layers import Layers, make_layers
 from avatars.photo.mouth import MouthInterior
 from avatars.photo.surround import SurroundSettings, border_weight, surround
+from avatars.photo.untangle import untangled
+from avatars.pose import fit_pose, to_head, to_pixels
 from studio.arkit import INDEX
 from studio.motion import FaceMotion, blocks
 from studio.observation import Observation
@@ -45,7 +47,7 @@ class PhotoSettings:
 
     still: float = 0.05
     moving: float = 0.4
-    sharpen: float = 0.2
+    sharpen: float = 0.0
     turn_limit: float = 40.0
 
 
@@ -82,6 +84,19 @@ def _mesh(face: FaceGeometry, size: tuple[int, int], head: bool) -> _Mesh:
     )
 
 
+def _smoothed(landmarks: np.ndarray) -> np.ndarray:
+    """Landmarks (478, 3) pixels whose mesh has no folds."""
+    pose = fit_pose(landmarks)
+    shape = to_head(landmarks[:468], pose)
+    flat = untangled(shape)
+    if flat is shape:
+        return landmarks
+    moved = np.any(flat != shape, axis=1)
+    out = landmarks.copy()
+    out[:468][moved] = to_pixels(flat, pose)[moved]
+    return out
+
+
 class PhotoAvatar:
     """A face in a photo, ready to move.
 
@@ -104,13 +119,13 @@ class PhotoAvatar:
         self.settings = settings
         height, width = image.shape[:2]
         self.size = (width, height)
-        self._landmarks = np.asarray(observation.landmarks, np.float64)
+        self._landmarks = _smoothed(np.asarray(observation.landmarks, np.float64))
         neutral, self.expression = fit_photo(self._landmarks)
         self.neutral = neutral.shape
         self.fields = fields_for(self.neutral)
         self.face = FaceGeometry(self._landmarks, self.size)
         self._shown = displace(self.neutral, self.expression, self.fields)
-        self._lock = threading.RLock()
+        self._locks = {part: threading.Lock() for part in ("layers", "mouth", "eyes")}
 
     # ---- what moves ---------------------------------------------------------------------------------
 
@@ -123,13 +138,15 @@ class PhotoAvatar:
         self, motion: FaceMotion | Iterable[FaceMotion], *, neutralize: float | np.ndarray = 0.0, workers: int = 2
     ) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB for each frame of a motion or stream of blocks, in order, `workers` at a time."""
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(max(workers, 2)) as pool:
+            pool.submit(lambda: self._layers)  # what takes longest to make, side by side
+            pool.submit(lambda: self._eyes)
             waiting: deque = deque()
             for block in blocks(motion):
                 changes = self.weights_for(block.weights, neutralize)
                 for k in range(len(block)):
                     residual = None if block.residual is None else block.residual[k]
-                    waiting.append(pool.submit(self.render_frame, changes[k], block.head[k], residual))
+                    waiting.append(pool.submit(self.render_frame, changes[k], block.head[k], residual, fine=False))
                     if len(waiting) > workers:
                         yield waiting.popleft().result()
             while waiting:
@@ -142,10 +159,12 @@ class PhotoAvatar:
         residual: np.ndarray | None = None,
         *,
         with_alpha: bool = False,
+        fine: bool = True,
     ) -> np.ndarray:
         """The photo (H, W, 3) uint8 under one change; (H, W, 4) with `with_alpha`.
 
-        weights (52,) and head (6,) (radians, metres; see `studio.motion`) are added to the photo's own; residual
+        fine keeps the finest detail, as a still wants it; a video is resampled faster. weights (52,) and head (6,)
+        (radians, metres; see `studio.motion`) are added to the photo's own; residual
         (468, 3) eye spans in the head's frame as in `FaceMotion.residual`.
         """
         weights = np.asarray(weights, np.float32)
@@ -153,7 +172,7 @@ class PhotoAvatar:
         out = self.image.copy()
         alpha = self.alpha
         if weights.any() or head.any() or (residual is not None and residual.any()):
-            alpha = self._draw(out, weights, head, residual)
+            alpha = self._draw(out, weights, head, residual, fine)
         if not with_alpha:
             return out
         full = np.full(out.shape[:2], 255, np.uint8)
@@ -173,8 +192,8 @@ class PhotoAvatar:
         head, limited = self.face.allowed(head)
         if limited:
             warnings.warn(
-                f"the face is turned {np.degrees(self.face.angles[0]):.0f} degrees: turning it to the front is limited, "
-                "its far side is not in the photo",
+                f"the face is turned {np.degrees(self.face.angles[0]):.0f} degrees: turning it to the front is "
+                "limited, its far side is not in the photo",
                 stacklevel=4,
             )
         return head
@@ -207,7 +226,7 @@ class PhotoAvatar:
     # ---- pixels --------------------------------------------------------------------------------------
 
     def _draw(
-        self, out: np.ndarray, weights: np.ndarray, head: np.ndarray, residual: np.ndarray | None
+        self, out: np.ndarray, weights: np.ndarray, head: np.ndarray, residual: np.ndarray | None, fine: bool
     ) -> np.ndarray | None:
         import cv2
 
@@ -228,10 +247,9 @@ class PhotoAvatar:
         shape = (y1 - y0, x1 - x0)
         map_x, map_y, gains, near = (np.empty(shape, np.float32) for _ in range(4))
         rasterise(posed, mesh.source, gain, mesh.triangles, len(FACE_TRIANGLES), x0, y0, map_x, map_y, gains, near)
-        warped = cv2.remap(self.image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        if self.settings.sharpen:
-            soft = cv2.GaussianBlur(warped, (0, 0), 0.7)
-            warped = cv2.addWeighted(warped, 1 + self.settings.sharpen, soft, -self.settings.sharpen, 0)
+        taps = cv2.INTER_LANCZOS4 if fine else cv2.INTER_CUBIC
+        warped = cv2.remap(self.image, map_x, map_y, taps, borderMode=cv2.BORDER_REPLICATE)
+        soft = cv2.GaussianBlur(warped, (0, 0), 0.7) if self.settings.sharpen else warped
         layers = self._layers if turning else None
         photo = self.image[y0:y1, x0:x1]
         if layers is None:
@@ -240,7 +258,8 @@ class PhotoAvatar:
             cover = cv2.remap(layers.matte, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             plate = layers.plate[y0:y1, x0:x1]
         part = np.empty((*shape, 3), np.uint8)
-        compose(photo, warped, cover, plate, map_x, map_y, gains, x0, y0, layers is not None, self.settings.still, part)
+        layered, still, sharpen = layers is not None, self.settings.still, self.settings.sharpen
+        compose(photo, warped, soft, sharpen, cover, plate, map_x, map_y, gains, x0, y0, layered, still, part)
         if turning:
             smooth = part.copy()
             soften_steps(part, map_x, map_y, max(3.0, 0.05 * self.face.pose.scale), smooth)
@@ -286,7 +305,7 @@ class PhotoAvatar:
 
     @property
     def _layers(self) -> Layers | None:
-        with self._lock:
+        with self._locks["layers"]:
             return self._made_layers
 
     @cached_property
@@ -295,7 +314,7 @@ class PhotoAvatar:
 
     @property
     def _mouth(self) -> MouthInterior:
-        with self._lock:
+        with self._locks["mouth"]:
             return self._made_mouth
 
     @cached_property
@@ -304,7 +323,7 @@ class PhotoAvatar:
 
     @property
     def _eyes(self) -> Eyes:
-        with self._lock:
+        with self._locks["eyes"]:
             return self._made_eyes
 
     @cached_property

@@ -157,8 +157,8 @@ class FaceGeometry:
 
     def openings_kept(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """The displacement (468, 3) between two model faces, corrected so that the photo's own openings, which the
-        model only approximates, close when the model's do, and skin never crosses skin. Lips give way by 35 and 65 %, lids by
-        93 and 7 %."""
+        model only approximates, close when the model's do, and skin never crosses skin. Lips give way by 35 and 65 %,
+        lids by 93 and 7 %."""
         move = (after - before).astype(np.float64)
         posed = self.shape + move
         for upper, lower, share, rings in _OPENINGS:

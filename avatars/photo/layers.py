@@ -35,16 +35,17 @@ def make_layers(image: np.ndarray, landmarks: np.ndarray, span: float) -> Layers
     cv2.fillPoly(face, [np.round(landmarks[OVAL, :2]).astype(np.int32)], 1)
     if matte[face > 0].mean() < 0.75:
         return None
-    radius = max(2, round(0.05 * span))
+    radius = max(2, round(0.08 * span))
     small = min(1.0, 640 / max(height, width))
     guide = cv2.resize(image, None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
     coarse = cv2.resize(matte, guide.shape[1::-1])
     fine = cv2.ximgproc.guidedFilter(guide, coarse, max(2, round(0.06 * span * small)), 60.0)
+    loose = cv2.resize(np.maximum(fine, coarse), (width, height)) > 0.12  # single hairs must not stay in the background
     fine = np.clip((fine - 0.45) / 0.4, 0, 1)  # tight: a wide matte drags a rim of background along
     matte = cv2.resize(fine, (width, height), interpolation=cv2.INTER_CUBIC)
     matte = np.clip(np.maximum(matte, cv2.GaussianBlur(face.astype(np.float32), (0, 0), max(1.0, 0.01 * span))), 0, 1)
     hidden = cv2.dilate(
-        (matte > 0.04).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+        ((matte > 0.04) | loose).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
     )
     return Layers((matte * 255).round().astype(np.uint8), _plate(image, hidden, span))
 

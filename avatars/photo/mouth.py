@@ -249,7 +249,7 @@ class MouthInterior:
             self.own.lower_at,
         )
         if self._opened:  # such a photo holds no line where the lips meet
-            strength = 0.5 * (1.0 - _ramp(open_mm, 0.8, 3.0))
+            strength = 0.55 * (1.0 - _ramp(open_mm, 0.8, 3.0))
             if strength > 0.003:
                 width = float(np.hypot(0.45, 0.6 * soft))
                 draw_line(
@@ -263,6 +263,7 @@ class MouthInterior:
                     span,
                     strength,
                     width,
+                    self.palette.lip,
                     half,
                 )
         if tongue_out > 0.0:

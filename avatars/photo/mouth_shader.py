@@ -47,6 +47,10 @@ def arch_table(upper: bool) -> np.ndarray:
     return np.stack([begins, ends, pick[1], pick[2], pick[3], pick[4], pick[5], pick[0], np.full(TEETH, curve)], 1)
 
 
+RIM = 0.75
+"""How much of the rim of a mouth that was open is replaced where its lips now meet."""
+
+
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
 def _step(d, width):
     """0 below -width/2, 1 above width/2, smooth between."""
@@ -374,8 +378,10 @@ def coverage(polygon, rows, cols, lines):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def draw_line(canvas, top, left, rows, cols, plane, lips, span, strength, width, half):
-    """Darken the line where closed lips meet, in place; strength 0..1, width in mm, the rest as in `shade`."""
+def draw_line(canvas, top, left, rows, cols, plane, lips, span, strength, width, lip, half):
+    """Draw the line where closed lips meet, in place: the rim that an open mouth leaves on them, bright with teeth or
+    dark, gets the lips' colour lip (3,), and the line is a darker shade of it. strength 0..1, width in mm, the rest as
+    in `shade`."""
     lo, hi = span[0], span[1]
     for r in range(rows):
         py = top + r
@@ -388,9 +394,14 @@ def draw_line(canvas, top, left, rows, cols, plane, lips, span, strength, width,
             t = (x - lo) / (hi - lo)
             up, low = _look_up(lips[0], t), _look_up(lips[1], t)
             d = (y - 0.5 * (up + low)) / width
-            if abs(d) > 3.0:
+            if abs(d) > 4.5:
                 continue
             ends = min(x - lo, hi - x) / (0.12 * (hi - lo))
-            fade = strength * _decay(0.5 * d * d) * min(ends, 1.0) * (1.0 - _step(up - low - 1.5, 2.0))
+            whole = min(ends, 1.0) * (1.0 - _step(up - low - 1.5, 2.0))
+            heal = RIM * whole * _decay(0.5 * (d / 1.5) ** 2)
+            fade = strength * whole * _decay(0.5 * (d / 0.7) ** 2)
             for i in range(3):
-                canvas[py, px, i] = min(max(canvas[py, px, i] * (1.0 - fade), 0.0), 255.0) + half
+                own = canvas[py, px, i] * 1.0
+                own += heal * (lip[i] - own)
+                shade = fade * (0.8 if i == 0 else 1.1)  # the dark between lips is red
+                canvas[py, px, i] = min(max(own * (1.0 - shade), 0.0), 255.0) + half

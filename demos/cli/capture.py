@@ -11,6 +11,8 @@ from studio.errors import UsageError
 EPILOG = """\
 face-studio capture talk.mp4 -o take.csv
 face-studio capture speech.wav --fps 60 --blink 1 -o take.npz
+face-studio capture talk.mp4 -o take.glb                         a head that moves, for Blender, Unreal, three.js
+face-studio capture talk.mp4 --rig my_head.glb -o take.glb
 face-studio capture speech.wav --events json -o take.csv        also take.visemes.json, as Rhubarb writes it
 
 .csv is the format of Live Link Face (Unreal, Blender add-ons), .npz and .json are our own."""
@@ -27,7 +29,16 @@ def add(verbs: argparse._SubParsersAction) -> None:
         allow_abbrev=False,
     )
     verb.add_argument("source", metavar="VIDEO|AUDIO", help="a performance, or speech")
-    verb.add_argument("-o", "--output", required=True, metavar="OUT", help="the motion: .csv, .npz or .json")
+    verb.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="the motion: .csv, .npz or .json, or a head in motion: .glb, .usdc, .usda or .usdz",
+    )
+    verb.add_argument(
+        "--rig", metavar="HEAD", help="the head that moves: a GLB or VRM with ARKit-named shapes (default: our own)"
+    )
     verb.add_argument("--fps", type=rate, help="frames per second (default: the video's own, 60 for sound)")
     verb.add_argument(
         "--face", type=face, default=0, metavar="N", help="which face of a video, the largest first (default 1)"
@@ -56,10 +67,17 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the motion."""
     from pipelines import CapturePipeline
-    from pipelines.output import check_output
+    from pipelines.output import ANIMATED, check_output
     from studio.picture import check_output as check_place
 
-    check_output(args.output, "motion")
+    check_output(args.output, "take")
+    rig = None
+    if args.rig:
+        from avatars.load_rig import load_rig
+
+        if Path(args.output).suffix.lower() not in ANIMATED:
+            raise UsageError(f"{args.output}: --rig goes with {' '.join(ANIMATED)}; this is a motion alone")
+        rig = load_rig(args.rig)
     progress = reporter(args)
     take = CapturePipeline()(
         args.source,
@@ -79,6 +97,6 @@ def run(args: argparse.Namespace) -> None:
         if take.hear is None:
             raise UsageError(f"--events {args.events}: visemes are heard in speech; give a sound, not a video")
         check_place(beside)
-    say(args, str(take.save(args.output)))
+    say(args, str(take.save(args.output, rig=rig)))
     if beside is not None:
         say(args, str(take.save_events(beside, args.events)))

@@ -23,6 +23,10 @@ def run(args: argparse.Namespace) -> None:
     from studio import system
 
     report = system.report()
+    if system.installed("torch"):
+        from studio import attention
+
+        report["attention"] = attention.report(probe=True)
     if args.json:
         import json
 

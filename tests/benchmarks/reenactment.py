@@ -79,6 +79,18 @@ def mouth_lag_corr(real: Path, made: Path, limit: float = 0.12) -> tuple[float, 
     return best
 
 
+def has_sound(clip: Path) -> bool:
+    """Whether the clip's sound is there and more than silence."""
+    from studio.errors import MediaError
+    from studio.media import Audio
+
+    try:
+        samples = Audio.open(clip).samples(16000)
+    except MediaError:
+        return False
+    return bool(len(samples)) and float(np.abs(samples).max()) > 0.01
+
+
 def reenact(clip: Path, mode: str, out: Path, every: int) -> dict[str, float]:
     """Prepare, animate, score."""
     import judge_reenact
@@ -131,7 +143,8 @@ def main() -> int:
         print(f"\n{mode}\n" + row(["clip", *columns], widths), flush=True)
         rows = []
         for clip in clips:
-            if mode == "sound" and (clip.name == UNSYNCED or "no_audio" in clip.name):
+            if mode == "sound" and (clip.name == UNSYNCED or not has_sound(clip)):
+                print(f"{clip.stem}: left out, {'its sound is offset' if clip.name == UNSYNCED else 'it has no sound'}")
                 continue
             result = reenact(clip, mode, out, args.every)
             if "error" in result:

@@ -303,6 +303,7 @@ def test_ctrl_c_leaves_no_file(tmp_path, sign):
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     process.stderr.readline()  # the first frames are made
     time.sleep(0.5)

@@ -1,0 +1,58 @@
+"""Portrait editing: sliders, pose, eye and lip openings of a still picture become keypoints to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from avatars.liveportrait.keypoints import rotation, transform
+from avatars.liveportrait.retargeting import retarget, stitch
+from avatars.liveportrait.sliders import slider_change
+from avatars.liveportrait.transfer import Correctors, Openings
+
+
+@dataclass(frozen=True)
+class PortraitEdit:
+    """sliders          see `avatars.liveportrait.sliders`.
+    pitch, yaw, roll   degrees to add.
+    zoom               scale of the face.
+    eyes, lips         wanted openings (ratios), or None to leave them.
+    """
+
+    sliders: Mapping[str, float] = field(default_factory=dict)
+    pitch: float = 0.0
+    yaw: float = 0.0
+    roll: float = 0.0
+    zoom: float = 1.0
+    eyes: float | None = None
+    lips: float | None = None
+
+
+def edited(
+    refined: Mapping[str, Tensor],
+    edit: PortraitEdit,
+    correctors: Correctors,
+    present: Openings,
+    *,
+    stitching: bool = True,
+) -> Tensor:
+    """(1, 21, 3) keypoints of an edited still; refined as `keypoints.refine` gives it, for one picture.
+
+    present: eye and lip ratios of the picture. As published, tz counts here, and openings move only where what is
+    asked differs from what is there.
+    """
+    R = rotation(refined["pitch"], refined["yaw"], refined["roll"])
+    x_source = transform(refined["kp"], R, refined["exp"], refined["scale"], refined["t"])
+    turned = rotation(*(refined[name] + getattr(edit, name) for name in ("pitch", "yaw", "roll")))
+    exp = refined["exp"] + torch.from_numpy(slider_change(edit.sliders)).to(x_source)
+    x = transform(refined["kp"], turned, exp, refined["scale"] * edit.zoom, refined["t"], depth=True)
+    if edit.eyes is not None and edit.eyes != round(float(present.eyes.mean()), 2):
+        ratios = torch.cat([present.eyes, torch.full_like(present.eyes[:, :1], edit.eyes)], 1)
+        x = x + retarget(correctors.eye, x_source, ratios)
+    if edit.lips is not None and edit.lips != round(float(present.lips.mean()), 2):
+        ratios = torch.cat([present.lips, torch.full_like(present.lips, edit.lips)], 1)
+        x = x + retarget(correctors.lip, x_source, ratios)
+    return stitch(correctors.stitching, x_source, x) if stitching else x

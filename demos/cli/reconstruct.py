@@ -1,0 +1,80 @@
+"""`face-studio reconstruct`: a rigged and textured 3D head from a photo."""
+
+from __future__ import annotations
+
+import argparse
+
+from demos.cli.options import add_common, face, number, sample, say
+from studio.errors import UsageError
+
+EPILOG = """\
+face-studio reconstruct portrait.jpg -o head.glb
+face-studio reconstruct portrait.jpg -o head.glb --audio speech.wav          it speaks
+face-studio reconstruct portrait.jpg -o head.usdz --motion take.csv
+face-studio reconstruct portrait.jpg -o head.obj --turntable round.mp4
+
+Heads have 52 ARKit shapes, correctives, joints for head, neck, jaw and eyes; metres, +Y up, facing +Z. What the photo
+doesn't show is filled in: a side view is plausible rather than true."""
+
+
+def add(verbs: argparse._SubParsersAction) -> None:
+    """Declare the verb and its options."""
+    verb = verbs.add_parser(
+        "reconstruct",
+        help="make a rigged 3D head of a photo",
+        description="Make a rigged and textured 3D head of a photo.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    verb.add_argument("portrait", nargs="?", metavar="PORTRAIT", help="a picture with a face")
+    verb.add_argument("--sample", action="store_true", help="use the portrait of the package")
+    verb.add_argument("-o", "--output", metavar="OUT", help="the head: .glb, .usdc, .usda, .usdz or .obj")
+    verb.add_argument("--turntable", metavar="OUT", help="also, or only, a video of the head once round")
+    verb.add_argument("--face", type=face, default=0, metavar="N", help="which face, the largest first (default 1)")
+    moves = verb.add_argument_group("animation")
+    moves.add_argument("--motion", metavar="TAKE", help="a take that moves it: .csv, .npz or .json")
+    moves.add_argument("--audio", metavar="SPEECH", help="speech that it says")
+    moves.add_argument(
+        "--life", type=number(0, 1), default=0.6, metavar="0..1", help="blinks and glances while it speaks (0.6)"
+    )
+    add_common(verb)
+    verb.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make the head."""
+    from pipelines import CapturePipeline, ReconstructionPipeline
+    from pipelines.output import check_output
+    from studio.motion import FaceMotion
+
+    portrait = args.portrait
+    if args.sample:
+        if portrait is not None:
+            raise UsageError(f"two portraits: {portrait} and --sample; give one")
+        portrait = sample("astronaut.jpg")
+    if portrait is None:
+        raise UsageError("which portrait? Give a picture, or --sample for the picture of the package")
+    if not args.output and not args.turntable:
+        raise UsageError("where to? Give -o head.glb, or --turntable round.mp4")
+    if args.motion and args.audio:
+        raise UsageError("two motions: --motion and --audio; give one")
+    if args.output:
+        check_output(args.output, "head")
+        if args.output.lower().endswith(".obj") and (args.motion or args.audio):
+            raise UsageError(f"{args.output}: OBJ holds no motion; write .glb or .usdc")
+    elif args.motion or args.audio:
+        raise UsageError("a motion goes into a head: give -o head.glb")
+    if args.turntable:
+        check_output(args.turntable, "video")
+    motion = None
+    if args.motion:
+        motion = FaceMotion.load(args.motion)
+    elif args.audio:
+        take = CapturePipeline()(args.audio, blink=args.life, gaze_motion=args.life, head_motion=args.life, fps=30)
+        motion = take.motion
+    head = ReconstructionPipeline()(portrait, face=args.face)
+    if args.output:
+        say(args, str(head.save(args.output, motion)))
+    if args.turntable:
+        say(args, str(head.turntable(args.turntable)))

@@ -1,0 +1,132 @@
+"""A photo becomes a head: rigged, with the photo as its texture."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.output import check_output
+from pipelines.portrait import default_tracker, read_portrait
+from pipelines.take import Saved
+from studio.errors import UsageError
+from studio.motion import FaceMotion
+from studio.observation import Observation
+
+if TYPE_CHECKING:
+    from avatars.rig import Rig
+
+Engine = Callable[[np.ndarray, Observation], Any]
+"""(H, W, 3) uint8 RGB and the face in it -> what has `rig`, `weights` (52,) and `error`, as `avatars.head.photo`."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A head made from a photo.
+
+    rig      the person's head at rest, textured (`avatars.rig.Rig`).
+    weights  (52,) float32 ARKit: the expression that the photo wears.
+    error    root mean square distance of the head's landmarks from the photo's, in eye spans; None if not measured.
+    source   what messages call the photo.
+    """
+
+    rig: Rig
+    weights: np.ndarray
+    error: float | None = None
+    source: str = "the portrait"
+    seconds: float = field(default=0.0, compare=False)
+
+    def save(self, path: str | os.PathLike[str], motion: FaceMotion | Iterable[FaceMotion] | None = None) -> Saved:
+        """Write the head as .glb, .usdc, .usda, .usdz or .obj, with a motion of it where the form holds one.
+
+        Nothing is left at `path` on an error. See `avatars.export.save_rig` for what it raises.
+        """
+        from avatars.export import save_rig
+        from studio.motion import join
+
+        began = time.monotonic()
+        target = check_output(path, "head")
+        whole = None if motion is None else on_its_neck(join(motion))
+        save_rig(self.rig, target, whole)
+        frames, fps = (len(whole), whole.fps) if whole is not None else (0, None)
+        note = f"{len(self.rig.neutral)} vertices"
+        if self.error is not None:
+            note += f", landmarks {100 * self.error:.1f} % of the eye span off"
+        return Saved(target, frames, fps, None, self.seconds + time.monotonic() - began, note)
+
+    def turntable(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        seconds: float = 4.0,
+        fps: Fraction | int = 25,
+        size: tuple[int, int] = (512, 512),
+    ) -> Saved:
+        """Write a video of the head, at rest, once round."""
+        if not 0.1 <= seconds <= 600:
+            raise UsageError(f"a turntable of {seconds:g} seconds: give 0.1 to 600")
+        from avatars.render3d import RigRenderer
+        from studio.writer import VideoWriter
+
+        began = time.monotonic()
+        target = check_output(path, "video")
+        frames = max(2, round(seconds * Fraction(fps)))
+        with VideoWriter(target, Fraction(fps), size=size) as writer:
+            for picture in RigRenderer(self.rig, size).turntable(frames):
+                writer.write(picture)
+        return Saved(target, frames, Fraction(fps), size, time.monotonic() - began)
+
+
+class ReconstructionPipeline:
+    """A photo becomes a head.
+
+        head = ReconstructionPipeline()("portrait.jpg")
+        head.save("head.glb")
+
+    engine   makes a head of a picture and a face in it (default: the embedded head, `avatars.head.photo`).
+    tracker  finds faces (default `controls.tracker.FaceTracker`).
+    """
+
+    def __init__(self, engine: Engine | None = None, tracker: Any = None) -> None:
+        self.engine = engine or embedded
+        self._tracker = tracker
+
+    def __call__(self, portrait: Any, *, face: int = 0) -> Reconstruction:
+        """portrait: a path, an array (H, W, 3 or 4) uint8 or a PIL image; face counts from 0, the largest.
+
+        Raises `NoFaceError` where there is none or it is turned too far, `MediaError`, `UsageError`.
+        """
+        if face == "all":
+            raise UsageError("a head is made of one face; give its number")
+        began = time.monotonic()
+        if self._tracker is None:
+            self._tracker = default_tracker()
+        seen = read_portrait(portrait, self._tracker, face=face)
+        made = self.engine(seen.over(), seen.faces[0])
+        error = getattr(made, "error", None)
+        return Reconstruction(made.rig, made.weights, error, seen.name, time.monotonic() - began)
+
+
+def embedded(image: np.ndarray, face: Observation) -> Any:
+    """The embedded engine: `avatars.head.photo.head_from_photo`."""
+    from avatars.head.photo import head_from_photo
+
+    return head_from_photo(image, face.landmarks)
+
+
+def on_its_neck(motion: FaceMotion) -> FaceMotion:
+    """A motion for a head that turns on its neck: a head seen by a camera also moves through the room, which would
+    tear it off."""
+    from dataclasses import replace
+
+    head = motion.head.copy()
+    head[:, 3:] = 0
+    return replace(motion, head=head, residual=None)
+
+
+__all__ = ["Reconstruction", "ReconstructionPipeline", "embedded", "on_its_neck"]

@@ -1,0 +1,109 @@
+# ruff: noqa: E402  (torch may be missing)
+"""JoyVASA's generator with weights by recipe gives what the original gave."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from liveportrait_recipe import manifest, state, strided, vectors
+
+torch = pytest.importorskip("torch", reason="JoyVASA runs on torch (extra: models)")
+
+
+from controls.joyvasa.denoiser import sinusoid
+from controls.joyvasa.diffusion import STEPS, cosine_schedule
+from controls.joyvasa.generator import MotionGenerator, padded
+from controls.joyvasa.template import Template
+
+SYSTEM = "joyvasa"
+
+
+def noise(tag: str) -> torch.Tensor:
+    made = np.random.Generator(np.random.PCG64(zlib.crc32(f"joyvasa.noise.{tag}".encode())))
+    return torch.from_numpy(made.standard_normal((51, 1, 100, 73)).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def case(shared: Path):
+    inputs, expected = vectors(shared, SYSTEM)
+    weights = state(shared, SYSTEM, "motion_generator") | state(shared, SYSTEM, "audio_encoder_tiny")
+    network = MotionGenerator.of(weights)
+
+    def tensor(name: str) -> torch.Tensor:
+        return torch.from_numpy(inputs[name])
+
+    template = Template.of(
+        {name.removeprefix("template."): v for name, v in inputs.items() if name.startswith("template.")}
+    )
+    with torch.no_grad():
+        yield SimpleNamespace(
+            inputs=inputs, expected=expected, network=network, tensor=tensor, template=template,
+            views=manifest(shared, SYSTEM)["expected_views"], cases=manifest(shared, SYSTEM)["keypoint_cases"],
+        )  # fmt: skip
+
+
+def close(got, want: np.ndarray, within: float) -> None:
+    got = np.asarray(got)
+    assert got.shape == want.shape
+    assert np.abs(got.astype(np.float64) - want.astype(np.float64)).max() <= within
+
+
+def test_schedule(case) -> None:
+    schedule = cosine_schedule()
+    for name, ours in (
+        ("betas", "betas"), ("alphas", "alphas"), ("alpha_bars", "alpha_bars"), ("sigmas_flex", "flexible"),
+        ("sigmas_inflex", "inflexible"),
+    ):  # fmt: skip
+        close(getattr(schedule, ours), case.expected[f"sched.{name}"], 2e-6)
+
+
+def test_rows(case) -> None:
+    close(sinusoid(torch.tensor([110]), 256)[0], case.expected["pe.row110"], 2e-5)
+    close(sinusoid(torch.tensor([50]), 256)[0], case.expected["te.row50"], 2e-5)
+
+
+def test_hearing(case) -> None:
+    sound = case.tensor("audio_4s_i16").float()[None] / 32768
+    close(padded(sound)[0, -64:], case.expected["audio.padded_tail"], 1e-7)
+    hidden = case.network.audio_encoder(padded(sound))
+    close(strided(hidden.numpy(), case.views["audio.hidden"]), case.expected["audio.hidden"], 5e-5)
+    features = case.network.listen(sound)
+    close(strided(features.numpy(), case.views["audio.feat"]), case.expected["audio.feat"], 5e-5)
+
+
+@pytest.mark.parametrize("positions", ["old", "new"])
+def test_one_step(case, positions: str) -> None:
+    net = case.network.denoising_net
+    net.positions = positions
+    try:
+        heard = net.hear(torch.cat([case.tensor("prev_audio_feat"), case.tensor("audio_feat")], 1))
+        for step in (50, 25, 1):
+            out = net(case.tensor("motion"), case.tensor("prev_motion"), heard, step)
+            close(out, case.expected[f"denoise.{positions}.t{step}"], 5e-5)
+    finally:
+        net.positions = "old"
+
+
+def sample(case, tag: str = "sample", positions: str = "old", **options) -> dict[int, np.ndarray]:
+    rows = noise(tag)
+    audio = options.pop("audio", None)
+    if audio is None:
+        audio = case.network.listen(case.tensor("audio_4s_i16").float()[None] / 32768)
+    case.network.denoising_net.positions = positions
+    try:
+        found = case.network.steps(audio, lambda step: rows[0 if step == STEPS else step], **options)
+        # row 0 starts; row t is added at step t
+        return {t: strided(x.numpy(), case.views["sample.*"]) for t, x in found}
+    finally:
+        case.network.denoising_net.positions = "old"
+
+
+@pytest.mark.parametrize("positions", ["old", "new"])
+def test_sampling(case, positions: str) -> None:
+    got = sample(case, positions=positions)
+    for t in (49, 25, 5, 1, 0):
+        close(got[t], case.expected[f"sample.{positions}.t{t}"], 5e-4)
