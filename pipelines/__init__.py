@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pipelines.capture import Capture, CapturePipeline
     from pipelines.edit import ExpressionEditPipeline
     from pipelines.reconstruct import Reconstruction, ReconstructionPipeline
+    from pipelines.stream import StreamPipeline
     from pipelines.take import Still, Take
     from pipelines.talk import TalkingPortraitPipeline
 
@@ -22,6 +23,7 @@ _HOME = {
     "Reconstruction": "reconstruct",
     "ReconstructionPipeline": "reconstruct",
     "Still": "take",
+    "StreamPipeline": "stream",
     "TalkingPortraitPipeline": "talk",
     "Take": "take",
 }
@@ -32,6 +34,7 @@ __all__ = [
     "Reconstruction",
     "ReconstructionPipeline",
     "Still",
+    "StreamPipeline",
     "Take",
     "TalkingPortraitPipeline",
 ]

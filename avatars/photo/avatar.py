@@ -146,7 +146,7 @@ class PhotoAvatar:
                 changes = self.weights_for(block.weights, neutralize)
                 for k in range(len(block)):
                     residual = None if block.residual is None else block.residual[k]
-                    waiting.append(pool.submit(self.render_frame, changes[k], block.head[k], residual))
+                    waiting.append(pool.submit(self.render_frame, changes[k], block.head[k], residual, fine=False))
                     if len(waiting) > workers:
                         yield waiting.popleft().result()
             while waiting:
@@ -159,10 +159,12 @@ class PhotoAvatar:
         residual: np.ndarray | None = None,
         *,
         with_alpha: bool = False,
+        fine: bool = True,
     ) -> np.ndarray:
         """The photo (H, W, 3) uint8 under one change; (H, W, 4) with `with_alpha`.
 
-        weights (52,) and head (6,) (radians, metres; see `studio.motion`) are added to the photo's own; residual
+        fine keeps the finest detail, as a still wants it; a video is resampled faster. weights (52,) and head (6,)
+        (radians, metres; see `studio.motion`) are added to the photo's own; residual
         (468, 3) eye spans in the head's frame as in `FaceMotion.residual`.
         """
         weights = np.asarray(weights, np.float32)
@@ -170,7 +172,7 @@ class PhotoAvatar:
         out = self.image.copy()
         alpha = self.alpha
         if weights.any() or head.any() or (residual is not None and residual.any()):
-            alpha = self._draw(out, weights, head, residual)
+            alpha = self._draw(out, weights, head, residual, fine)
         if not with_alpha:
             return out
         full = np.full(out.shape[:2], 255, np.uint8)
@@ -224,7 +226,7 @@ class PhotoAvatar:
     # ---- pixels --------------------------------------------------------------------------------------
 
     def _draw(
-        self, out: np.ndarray, weights: np.ndarray, head: np.ndarray, residual: np.ndarray | None
+        self, out: np.ndarray, weights: np.ndarray, head: np.ndarray, residual: np.ndarray | None, fine: bool
     ) -> np.ndarray | None:
         import cv2
 
@@ -245,8 +247,9 @@ class PhotoAvatar:
         shape = (y1 - y0, x1 - x0)
         map_x, map_y, gains, near = (np.empty(shape, np.float32) for _ in range(4))
         rasterise(posed, mesh.source, gain, mesh.triangles, len(FACE_TRIANGLES), x0, y0, map_x, map_y, gains, near)
-        warped = cv2.remap(self.image, map_x, map_y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
-        soft = cv2.GaussianBlur(warped, (0, 0), 0.7)
+        taps = cv2.INTER_LANCZOS4 if fine else cv2.INTER_CUBIC
+        warped = cv2.remap(self.image, map_x, map_y, taps, borderMode=cv2.BORDER_REPLICATE)
+        soft = cv2.GaussianBlur(warped, (0, 0), 0.7) if self.settings.sharpen else warped
         layers = self._layers if turning else None
         photo = self.image[y0:y1, x0:x1]
         if layers is None:

@@ -34,10 +34,10 @@ class LipSettings:
     posterior            share of openness read from the phones; the rest is the network's own curve.
     """
 
-    close_on: float = 0.45
-    close_off: float = 0.25
+    close_on: float = 0.55
+    close_off: float = 0.3
     pause_frames: int = 13
-    wake_frames: int = 2
+    wake_frames: int = 4
     floor: float = 0.15
     posterior: float = 0.5
 
