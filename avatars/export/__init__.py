@@ -51,7 +51,7 @@ def save_rig(rig: Rig, path: str | Path, motion: FaceMotion | Iterable[FaceMotio
         else:
             from avatars.export.usd import write_usd
 
-            write_usd(rig, beside, motion)
+            write_usd(rig, beside, motion, path.stem)
     return path
 
 

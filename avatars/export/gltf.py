@@ -93,7 +93,7 @@ def write_glb(rig: Rig, path: Path, motion: FaceMotion | Iterable[FaceMotion] | 
         TEXCOORD_0=buffer.accessor(uv * [1, -1] + [0, 1], "VEC2", _FLOAT, 34962),
     )
     if rig.joints:
-        joints, weights = _strongest(rig.skin[vertex])
+        joints, weights = strongest(rig.skin[vertex])
         attributes.JOINTS_0 = buffer.accessor(joints, "VEC4", _UBYTE, 34962)
         attributes.WEIGHTS_0 = buffer.accessor(weights, "VEC4", _FLOAT, 34962)
     names = [*rig.shape_names, *(c.name for c in rig.correctives)]
@@ -141,7 +141,7 @@ def _unit(normals: np.ndarray) -> np.ndarray:
     return np.where(length > 0.5, normals / np.maximum(length, 1e-9), [0.0, 1.0, 0.0])
 
 
-def _strongest(skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def strongest(skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The four strongest joints (N, 4) of each vertex and their weights, which add up to 1."""
     count = min(4, skin.shape[1])
     order = np.argsort(-skin, axis=1, kind="stable")[:, :count]

@@ -18,7 +18,7 @@ from avatars.fields import EASED, displace, fields, fields_for
 from avatars.head import textures
 from avatars.head.cage import Cage, build_cage
 from avatars.head.identity import AXES, Axis, displacement
-from avatars.head.lids import CLEAR, EYE_RADIUS, HOLDERS, outside, rim_loops, settle_lids
+from avatars.head.lids import CLEAR, EYE_RADIUS, HOLDERS, rim_loops, settle_lids
 from avatars.head.parts import CHIN, Part, eyeball, teeth, tongue
 from avatars.head.profile import deepened
 from avatars.head.subdivide import Refinement, catmull_clark, refine_corners
@@ -49,17 +49,21 @@ def embedded_head(identity: Mapping[str, float] | None = None) -> Rig:
         return rig
     neutral = (rig.neutral + identity_offsets(identity)) / EYE_SPAN
     cage, refinement, _ = _mean_parts()
-    skin = rig.parts["skin"]
-    for eye in HOLDERS:
-        ball = neutral[rig.parts[eye]]
-        neutral[skin] = outside(neutral[skin], ball[-1] + [0, 0, EYE_RADIUS], _clearance(cage, refinement))
-    joints = tuple(
-        replace(j, position=tuple(EYE_SPAN * (neutral[rig.parts[j.name]][-1] + [0, 0, EYE_RADIUS])))
-        if j.name in HOLDERS
-        else j
-        for j in rig.joints
+    skin, deltas = rig.parts["skin"], rig.deltas / EYE_SPAN
+    centres = {eye: neutral[rig.parts[eye]][-1] + [0.0, 0.0, EYE_RADIUS] for eye in HOLDERS}
+    neutral[skin], deltas[:, skin] = settle_lids(
+        neutral[skin], deltas[:, skin], rim_loops(refinement.edges), centres, _clearance(cage, refinement)
     )
-    return replace(rig, name="person", neutral=(neutral * EYE_SPAN).astype(np.float32), joints=joints)
+    joints = tuple(
+        replace(j, position=tuple(EYE_SPAN * centres[j.name])) if j.name in HOLDERS else j for j in rig.joints
+    )
+    return replace(
+        rig,
+        name="person",
+        neutral=(neutral * EYE_SPAN).astype(np.float32),
+        deltas=(deltas * EYE_SPAN).astype(np.float32),
+        joints=joints,
+    )
 
 
 def identity_offsets(identity: Mapping[str, float]) -> np.ndarray:

@@ -16,20 +16,21 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from judges import FRONTAL
 
 from avatars.facemesh import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT, LIPS_OUTER
 from avatars.head import embedded_head
 from avatars.head.identity import random_identity
-from avatars.head.photo import facemesh_points, fit_head
+from avatars.head.photo import facemesh_points, fit_head, head_from_photo
 from avatars.load_rig import load_rig
-from avatars.pose import _similarity
+from avatars.pose import _similarity, to_pixels
 from avatars.render3d import Light, RigRenderer
 from avatars.rig import Material, Rig
 from avatars.shade3d import Camera
 from controls.tracker import FaceTracker
 from studio.arkit import ARKIT, INDEX
 from studio.errors import NoFaceError
-from studio.motion import rotation_matrix
+from studio.motion import EYE_SPAN, rotation_matrix
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZE = (640, 640)
@@ -125,58 +126,110 @@ def laid(points: np.ndarray, on: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (points - points.mean(0)) @ rotation.T + on.mean(0), rotation
 
 
+def case(seed: int, rig: Rig, marks: Marks, tracker: FaceTracker) -> dict | None:
+    """One head rendered and fitted from what the tracker found, and from landmarks whose place in the picture is the
+    true one (their depth is still the tracker's); None where no face was found."""
+    pick = np.random.default_rng(1000 + seed)
+    weights = np.zeros(len(ARKIT), np.float32)
+    for shape, value in EXPRESSIONS[seed % len(EXPRESSIONS)].items():
+        weights[INDEX[shape]] = value
+    turn = rotation_matrix(*np.radians(pick.uniform([-40, -15, -15], [40, 15, 15])))
+    light = Light(tuple(pick.normal(size=3) * [1, 0.6, 0] + [0, 0.3, 1]), tuple(pick.uniform(0.5, 0.8, 3)), 0.3)
+    posed = rig.vertices(weights)
+    shown = ((posed - marks(rig.neutral)[168]) @ turn.T).astype(np.float32)  # the whole turns, neck and all
+    camera = Camera.portrait(SIZE, 0.34, pick.uniform(0.8, 1.6), (0, -0.02, 0))
+    background = tuple(map(int, pick.integers(60, 200, 3)))
+    picture = RigRenderer(rig, SIZE, background=background, lights=(light,)).draw(shown, camera)
+    try:
+        found = tracker.observe(picture)
+    except NoFaceError:
+        found = []
+    if not found:
+        return None
+    perfect = found[0].landmarks.copy()
+    perfect[:468, :2] = camera.project(marks(shown))[:, :2]
+    out = {"weights": weights}
+    for name, landmarks in (("tracker", found[0].landmarks), ("true", perfect)):
+        began = time.perf_counter()
+        fit = fit_head(landmarks, SIZE)
+        seconds = time.perf_counter() - began
+        neutral, moved = scaled(marks(rig.neutral)), scaled(marks(posed))
+        own, frame = laid(scaled(facemesh_points(fit.rig, fit.rig.neutral)), neutral)
+        own_moved, _ = laid(scaled(facemesh_points(fit.rig, fit.rig.vertices(fit.weights))), moved)
+        off = fit.pose.rotation @ frame.T @ turn.T
+        error = lambda a, b: np.linalg.norm(a - b, axis=1).mean()
+        angle = np.degrees(np.arccos(np.clip((np.trace(off) - 1) / 2, -1, 1)))
+        out[name] = (error(own, neutral), error(own_moved, moved), angle, seconds, fit.weights)
+    return out
+
+
+def portraits(tracker: FaceTracker) -> None:
+    """Landmarks of real frontal portraits against the head's own."""
+    from pipelines.portrait import read_portrait
+
+    folder = Path(os.environ.get("FACE_STUDIO_SHARED", REPOSITORY.parent / "shared")) / "data" / "portraits"
+    if not folder.is_dir():
+        print("real portraits: not measured, the shared folder is not there")
+        return
+    errors, seconds = [], []
+    for name in FRONTAL:
+        seen = read_portrait(folder / name, tracker)
+        image, landmarks = seen.over(), seen.faces[0].landmarks
+        began = time.perf_counter()
+        made = head_from_photo(image, landmarks)
+        seconds.append(time.perf_counter() - began)
+        placed = to_pixels(facemesh_points(made.rig, made.rig.vertices(made.weights)) / EYE_SPAN, made.pose)
+        apart = np.linalg.norm(placed[:, :2] - landmarks[:468, :2], axis=1).mean()
+        eyes = np.linalg.norm(landmarks[EYE_LEFT].mean(0) - landmarks[EYE_RIGHT].mean(0))
+        errors.append(100 * apart / eyes)
+    print(
+        f"{len(errors)} real portraits: landmarks {np.mean(errors):.2f} % of the distance between the eyes off, "
+        f"{max(errors):.2f} % at worst; {np.median(seconds):.2f} s each, texture included"
+    )
+
+
+def speed() -> None:
+    """Pictures and vertices a second."""
+    rig = embedded_head()
+    draw = RigRenderer(rig, (512, 512))
+    weights = np.zeros(len(ARKIT), np.float32)
+    weights[[INDEX["jawOpen"], INDEX["mouthFunnel"], INDEX["eyeBlinkLeft"], INDEX["eyeLookUpLeft"]]] = 0.4
+    posed = rig.vertices(weights)
+    for name, work in (
+        ("pictures of 512 x 512", lambda: draw.draw(posed)),
+        ("posed rigs", lambda: rig.vertices(weights)),
+    ):
+        work()
+        times = []
+        for _ in range(40):
+            began = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - began)
+        print(f"{name}: {1 / np.median(times):.0f} a second, {1 / min(times):.0f} at best")
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 24
     tracker = FaceTracker()
-    print(f"{'heads':8} {'n':>3} {'neutral mm':>11} {'posed mm':>9} {'expression r':>13} {'pose deg':>9} {'fit s':>6}")
+    names = ("n", "neutral mm", "posed mm", "expression r", "pose deg", "s")
+    widths = (3, 11, 9, 13, 9, 5)
+    print(f"{'heads':5} {'landmarks':9}", *(name.rjust(width) for name, width in zip(names, widths, strict=True)))
     for name, heads in (("own", own_heads(count)), ("ICT", ict_heads(count))):
-        rows, truth, found, lost = [], [], [], 0
-        for seed, (rig, marks) in enumerate(heads):
-            pick = np.random.default_rng(1000 + seed)
-            weights = np.zeros(len(ARKIT), np.float32)
-            for shape, value in EXPRESSIONS[seed % len(EXPRESSIONS)].items():
-                weights[INDEX[shape]] = value
-            turn = rotation_matrix(*np.radians(pick.uniform([-40, -15, -15], [40, 15, 15])))
-            light = Light(tuple(pick.normal(size=3) * [1, 0.6, 0] + [0, 0.3, 1]), tuple(pick.uniform(0.5, 0.8, 3)), 0.3)
-            middle = marks(rig.neutral)[168]
-            posed = rig.vertices(weights)
-            # the head's own rotation would take the neck along: the whole turns about the eyes
-            camera = Camera.portrait(SIZE, 0.34, pick.uniform(0.8, 1.6), (0, -0.02, 0))
-            shown = ((posed - middle) @ turn.T).astype(np.float32)
-            lit = RigRenderer(rig, SIZE, background=tuple(pick.integers(60, 200, 3)), lights=(light,))
-            try:
-                seen = tracker.observe(lit.draw(shown, camera))
-            except NoFaceError:
-                seen = []
-            if not seen:
-                lost += 1
-                continue
-            began = time.perf_counter()
-            fit = fit_head(seen[0].landmarks, SIZE)
-            seconds = time.perf_counter() - began
-            true, got = scaled(marks(rig.neutral)), scaled(facemesh_points(fit.rig, fit.rig.neutral))
-            apart, frame = laid(got, true)
-            target = scaled(marks(posed))
-            moved, _ = laid(scaled(facemesh_points(fit.rig, fit.rig.vertices(fit.weights))), target)
-            off = fit.pose.rotation @ frame.T @ turn.T
-            rows.append(
-                (
-                    np.linalg.norm(apart - true, axis=1).mean(),
-                    np.linalg.norm(moved - target, axis=1).mean(),
-                    np.degrees(np.arccos(np.clip((np.trace(off) - 1) / 2, -1, 1))),
-                    seconds,
-                )
-            )
-            truth.append(weights)
-            found.append(fit.weights)
-        if not rows:
-            print(f"{name:8} {'-':>3} not measured: the shared folder is not there, or no face was found")
+        cases = [case(seed, rig, marks, tracker) for seed, (rig, marks) in enumerate(heads)]
+        found = [c for c in cases if c is not None]
+        if not found:
+            print(f"{name:5} not measured: the shared folder is not there, or no face was found")
             continue
-        used = [i for i in range(len(ARKIT)) if np.array(truth)[:, i].any()]
-        r = np.corrcoef(np.array(truth)[:, used].ravel(), np.array(found)[:, used].ravel())[0, 1]
-        neutral, posed_, pose, seconds = np.mean(rows, 0)
-        print(f"{name:8} {len(rows):3d} {neutral:11.2f} {posed_:9.2f} {r:13.2f} {pose:9.2f} {seconds:6.2f}", end="")
-        print(f"   {lost} without a face" if lost else "")
+        truth = np.array([c["weights"] for c in found])
+        used = truth.any(0)
+        for source in ("tracker", "true"):
+            neutral, posed, pose, seconds = np.mean([c[source][:4] for c in found], 0)
+            r = np.corrcoef(truth[:, used].ravel(), np.array([c[source][4] for c in found])[:, used].ravel())[0, 1]
+            print(
+                f"{name:5} {source:9} {len(found):3d} {neutral:11.2f} {posed:9.2f} {r:13.2f} {pose:9.2f} {seconds:5.2f}"
+            )
+    portraits(tracker)
+    speed()
 
 
 if __name__ == "__main__":
