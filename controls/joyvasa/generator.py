@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from controls.joyvasa.denoiser import Denoiser, MotionSizes
-from controls.joyvasa.diffusion import STEPS, denoise, guided
+from controls.joyvasa.diffusion import denoise, guided
 from controls.joyvasa.hubert import Hubert, HubertSizes
 from studio.errors import WeightsError
 
@@ -21,7 +21,7 @@ FRAME = RATE // FPS
 _CONSTANTS = ("denoising_net.alignment_mask", "denoising_net.TE.pe", "denoising_net.PE.pe", "diffusion_sched.")
 
 Noise = Callable[[int, int], Tensor]
-"""(window, step) -> noise (1, frames, motion); step `STEPS` is the start of a window."""
+"""(window, step) -> noise (1, frames, motion); step 0 is what a window starts from."""
 
 
 def padded(sound: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class MotionGenerator(nn.Module):
             clean = clean[:, self.sizes.previous :]
             return clean if guidance is None else guided(clean[:1], clean[1:], guidance)
 
-        return denoise(predict, noise(STEPS), noise, flexibility=flexibility)
+        return denoise(predict, noise(0), noise, flexibility=flexibility)
 
     def windows(
         self,

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="JoyVASA runs on torch (extra: model
 
 
 from controls.joyvasa.denoiser import sinusoid
-from controls.joyvasa.diffusion import STEPS, cosine_schedule
+from controls.joyvasa.diffusion import cosine_schedule
 from controls.joyvasa.generator import MotionGenerator, padded
 from controls.joyvasa.template import Template
 
@@ -95,7 +95,7 @@ def sample(case, tag: str = "sample", positions: str = "old", **options) -> dict
         audio = case.network.listen(case.tensor("audio_4s_i16").float()[None] / 32768)
     case.network.denoising_net.positions = positions
     try:
-        found = case.network.steps(audio, lambda step: rows[0 if step == STEPS else step], **options)
+        found = case.network.steps(audio, lambda step: rows[step], **options)
         # row 0 starts; row t is added at step t
         return {t: strided(x.numpy(), case.views["sample.*"]) for t, x in found}
     finally:
