@@ -15,7 +15,7 @@ from studio.media import write_image
 
 ASSETS = Path(__file__).parent / "assets"
 PICTURE = Path(__file__).parents[1] / "docs" / "talking.jpg"
-TALK = (12, 31, 62, 84, 118)
+TALK = (37, 58, 76, 106, 131)
 EDITS = (
     {"emotion": {"joy": 1.0}},
     {"emotion": {"surprise": 1.0}},
