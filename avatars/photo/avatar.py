@@ -39,15 +39,11 @@ _STILL = 0.04
 
 @dataclass(frozen=True)
 class PhotoSettings:
-    """still, moving: pixels of motion between which the photo's own pixel gives way to the warped one.
-
-    sharpen      what resampling takes from fine detail, given back (0: nothing).
+    """still        pixels of motion below which the photo's own pixel stays; up to three times that it gives way.
     turn_limit   degrees of yaw beyond which a face that is turned already isn't turned further to the front.
     """
 
     still: float = 0.05
-    moving: float = 0.4
-    sharpen: float = 0.0
     turn_limit: float = 40.0
 
 
@@ -249,7 +245,6 @@ class PhotoAvatar:
         rasterise(posed, mesh.source, gain, mesh.triangles, len(FACE_TRIANGLES), x0, y0, map_x, map_y, gains, near)
         taps = cv2.INTER_LANCZOS4 if fine else cv2.INTER_CUBIC
         warped = cv2.remap(self.image, map_x, map_y, taps, borderMode=cv2.BORDER_REPLICATE)
-        soft = cv2.GaussianBlur(warped, (0, 0), 0.7) if self.settings.sharpen else warped
         layers = self._layers if turning else None
         photo = self.image[y0:y1, x0:x1]
         if layers is None:
@@ -258,8 +253,7 @@ class PhotoAvatar:
             cover = cv2.remap(layers.matte, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             plate = layers.plate[y0:y1, x0:x1]
         part = np.empty((*shape, 3), np.uint8)
-        layered, still, sharpen = layers is not None, self.settings.still, self.settings.sharpen
-        compose(photo, warped, soft, sharpen, cover, plate, map_x, map_y, gains, x0, y0, layered, still, part)
+        compose(photo, warped, cover, plate, map_x, map_y, gains, x0, y0, layers is not None, self.settings.still, part)
         if turning:
             smooth = part.copy()
             soften_steps(part, map_x, map_y, max(3.0, 0.05 * self.face.pose.scale), smooth)

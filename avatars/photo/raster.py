@@ -8,9 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-DETAIL = 24.0
-"""Levels by which fine detail stands out at most; contours stand out by more."""
-
 
 @njit(cache=True, nogil=True, fastmath=True)
 def nearest_edges(at, points, edges):
@@ -163,11 +160,10 @@ def rasterise(posed, source, gain, triangles, faces, x0, y0, map_x, map_y, gains
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def compose(photo, warped, soft, sharpen, cover, plate, map_x, map_y, gains, x0, y0, layered, least, out):
+def compose(photo, warped, cover, plate, map_x, map_y, gains, x0, y0, layered, least, out):
     """The picture inside the box: the warped person over the plate, and the photo itself where nothing moves.
 
-    photo, plate (h, w, 3) uint8 of the box; warped (h, w, 3) uint8, soft the same blurred: what resampling took from
-    fine detail is given back `sharpen` times, contours get no halo; cover (h, w) uint8 matte of the warped person;
+    photo, plate (h, w, 3) uint8 of the box; warped (h, w, 3) uint8, cover (h, w) uint8 matte of the warped person;
     without `layered` the warped photo is all there is. least: pixels of motion below which the photo is copied, from
     three times that much on nothing of it is."""
     h, w = map_x.shape
@@ -183,9 +179,7 @@ def compose(photo, warped, soft, sharpen, cover, plate, map_x, map_y, gains, x0,
             m = min(max((moved - least) / (2 * least), 0.0), 1.0)
             a = cover[y, x] / 255.0 if layered else 1.0
             for c in range(3):
-                v = float(warped[y, x, c])
-                v += sharpen * min(max(v - soft[y, x, c], -DETAIL), DETAIL)
-                v = min(max(v * g, 0.0), 255.0)
+                v = min(warped[y, x, c] * g, 255.0)
                 if layered:
                     v = a * v + (1 - a) * plate[y, x, c]
                     still = photo[y, x, c] * (1.0 + a * (g - 1.0))
