@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -10,28 +9,15 @@ import pytest
 
 pytest.importorskip("pygltflib", reason="the extra 'export' is not installed")
 
+from takes import wave
+
 from avatars.export import save_rig, save_sequence
 from avatars.export.curves import blended, distances, slerped, thinned
 from avatars.export.gltf_animation import quaternions
 from avatars.gltf_file import GltfFile
 from avatars.head import embedded_head
 from avatars.load_take import load_take
-from studio.arkit import INDEX
 from studio.errors import MediaError, OutputError, UsageError
-from studio.motion import FaceMotion
-
-
-def wave(frames=200, fps=Fraction(30000, 1001)):
-    """Slow curves, with a fast blink in between."""
-    t = np.arange(frames) / float(fps)
-    weights = np.zeros((frames, 52), np.float32)
-    weights[:, INDEX["jawOpen"]] = 0.3 + 0.3 * np.sin(2 * t)
-    weights[:, INDEX["mouthSmileLeft"]] = np.clip(t / 4, 0, 1)
-    weights[:, INDEX["eyeBlinkLeft"]] = np.exp(-(((t - 3) / 0.05) ** 2))
-    weights[:, INDEX["eyeLookUpLeft"]] = 0.5 + 0.4 * np.cos(t)
-    head = np.zeros((frames, 6), np.float32)
-    head[:, 0], head[:, 1], head[:, 4] = 0.6 * np.sin(t), 0.2 * np.cos(3 * t), 0.02 * np.sin(t)
-    return FaceMotion(weights, fps, head)
 
 
 def test_a_line_needs_two_keys_and_a_corner_one_more():

@@ -15,6 +15,7 @@ const { scene, picture } = stage(told.has("eyes") ? Number(told.get("eyes")) : p
 scene.add(vrm.scene);
 vrm.update(0);
 
+const places = Object.fromEntries(Object.keys(vrm.humanoid.humanBones).map((name) => [name, place(name)]));
 const parts = meshes(vrm.scene);
 const shown = () => {
   const points = [];
@@ -69,7 +70,6 @@ vrm.humanoid.getNormalizedBoneNode("head").rotation.y = 0.5;
 vrm.update(0);
 pictures.turned = picture();
 const turned = furthest(shown(), rest);
-const places = Object.fromEntries(Object.keys(vrm.humanoid.humanBones).map((name) => [name, place(name)]));
 await window.answer({
   expressions: manager.expressions.map((e) => e.expressionName),
   presets: Object.keys(manager.presetExpressionMap),
