@@ -47,7 +47,7 @@ _PLAIN = {name.lower(): name for name in ARKIT}
 
 
 def load_rig(path: str | Path) -> Rig:
-    """A head from .glb, .gltf, .vrm (morph targets named as ARKit's or VRM's) or ICT-FaceKit's .npz.
+    """A head from .glb, .gltf, .vrm (morph targets named as ARKit's, or VRM 1.0's expressions) or ICT-FaceKit's .npz.
 
     Raises MediaError for what can't be read, has no morph targets or none whose name means a face shape, holds numbers
     that are none, or is too large.
@@ -114,7 +114,7 @@ def _gltf_rig(file: GltfFile) -> Rig:
             deltas[shapes.index(name), first[number] : first[number] + len(points)] = delta
     triangles = np.concatenate([part[1] + first[part[0]] for part in parts])
     polygons = np.concatenate([triangles, np.full((len(triangles), 1), -1)], 1).astype(np.int32)
-    arkit = _arkit(shapes)
+    arkit = _arkit(file, shapes)
     if not arkit.any():
         raise MediaError(
             f"{file.path}: none of its {len(shapes)} morph targets is named as a face shape "
@@ -143,17 +143,43 @@ def _gltf_rig(file: GltfFile) -> Rig:
     )
 
 
-def _arkit(shapes: list[str]) -> np.ndarray:
+def _arkit(file: GltfFile, shapes: list[str]) -> np.ndarray:
+    """(52, S): by names of targets, then VRM's expressions of ARKit's names; without any of them by its presets."""
     table = np.zeros((len(ARKIT), len(shapes)), np.float32)
     for column, name in enumerate(shapes):
         shape = match_name(name)
         if shape is not None and not table[ARKIT.index(shape)].any():
             table[ARKIT.index(shape), column] = 1.0
-    if not table.any():  # only VRM's own expressions
-        for column, name in enumerate(shapes):
+    expressions = _expressions(file)
+    for name, row in _rows(expressions, shapes).items():
+        shape = match_name(name)
+        if shape is not None and not table[ARKIT.index(shape)].any():
+            table[ARKIT.index(shape)] = row
+    if not table.any():
+        presets = _rows(expressions, shapes) or {name: row for name, row in zip(shapes, np.eye(len(shapes)))}
+        for name, row in presets.items():
             for shape, share in VRM.get(re.sub(r"[^a-z]", "", name.lower()), {}).items():
-                table[ARKIT.index(shape), column] = share
+                table[ARKIT.index(shape)] += share * row
     return table
+
+
+def _expressions(file: GltfFile) -> dict[str, dict[str, float]]:
+    """VRM 1.0's expressions by name: the weights of the targets that make them, by name."""
+    told = ((file.document.extensions or {}).get("VRMC_vrm") or {}).get("expressions") or {}
+    out: dict[str, dict[str, float]] = {}
+    try:
+        for name, expression in [*(told.get("custom") or {}).items(), *(told.get("preset") or {}).items()]:
+            for bind in expression.get("morphTargetBinds") or []:
+                mesh = file.document.meshes[file.document.nodes[bind["node"]].mesh]
+                out.setdefault(str(name), {})[file.names(mesh)[bind["index"]]] = float(bind["weight"])
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise MediaError(f"{file.path}: VRM expressions that name no morph targets ({error})") from error
+    return out
+
+
+def _rows(expressions: dict[str, dict[str, float]], shapes: list[str]) -> dict[str, np.ndarray]:
+    """Expressions as rows (S,) over the shapes."""
+    return {name: np.array([parts.get(s, 0.0) for s in shapes]) for name, parts in expressions.items()}
 
 
 def _head(file: GltfFile, neutral: np.ndarray) -> tuple[float, float, float]:

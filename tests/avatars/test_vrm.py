@@ -18,7 +18,7 @@ from avatars.head import embedded_head
 from avatars.load_rig import load_rig
 from avatars.rig import Material, Rig
 from studio.arkit import ARKIT, INDEX
-from studio.errors import UsageError
+from studio.errors import MediaError, UsageError
 from studio.motion import LOOK_LIMIT, FaceMotion
 
 REQUIRED = {"hips", "spine", "head"} | {
@@ -196,3 +196,33 @@ def test_what_a_vrm_can_not_hold(head, tmp_path):
         save_rig(Rig(*(getattr(rig, n) for n in ("name", "neutral", "polygons", "uv", "uv_polygons", "materials",
                  "material_of")), (), rig.deltas[:0], rig.arkit[:, :0]), tmp_path / "head.vrm")  # fmt: skip
     assert not list(tmp_path.iterdir())
+
+
+def renamed(path, names, preset=None, custom=None):
+    """The plate as a VRM of somebody else, whose targets are called otherwise."""
+    from pygltflib import GLTF2
+
+    save_rig(two_shapes(), path)
+    document = GLTF2().load_binary(str(path))
+    document.meshes[0].extras["targetNames"] = list(names)
+    bind = lambda parts: {"morphTargetBinds": [{"node": 0, "index": i, "weight": w} for i, w in parts]}
+    document.extensions["VRMC_vrm"]["expressions"] = {
+        "preset": {name: bind(parts) for name, parts in (preset or {}).items()},
+        "custom": {name: bind(parts) for name, parts in (custom or {}).items()},
+    }
+    document.save_binary(str(path))
+    return path
+
+
+def test_targets_of_other_names_are_found_by_expressions(tmp_path):
+    path = renamed(tmp_path / "a.vrm", ("Fcl_A", "Fcl_B"), {"aa": [(0, 1.0)]}, {"JawOpen": [(0, 0.5), (1, 0.25)]})
+    rig = load_rig(path)
+    assert rig.arkit[INDEX["jawOpen"]].tolist() == [0.5, 0.25] and len(rig.missing()) == 51
+    path = renamed(tmp_path / "b.vrm", ("Fcl_A", "Fcl_B"), {"aa": [(0, 0.8)], "happy": [(1, 1.0)]})
+    rig = load_rig(path)  # presets alone: a vowel opens the jaw, joy is half of each smile
+    assert rig.arkit[INDEX["jawOpen"]].tolist() == pytest.approx([0.8, 0])
+    assert rig.arkit[INDEX["mouthSmileLeft"]].tolist() == rig.arkit[INDEX["mouthSmileRight"]].tolist() == [0, 0.5]
+    path = renamed(tmp_path / "c.vrm", ("jawOpen", "Fcl_B"), {"aa": [(1, 1.0)]})
+    assert load_rig(path).arkit[INDEX["jawOpen"]].tolist() == [1, 0]  # names of targets come first
+    with pytest.raises(MediaError, match="name no morph targets"):
+        load_rig(renamed(tmp_path / "d.vrm", ("Fcl_A", "Fcl_B"), {"aa": [(7, 1.0)]}))
