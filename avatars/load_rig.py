@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from avatars.gltf_file import MOST_TRIANGLES, GltfFile
+from avatars.gnm import is_gnm
 from avatars.rig import Joint, Material, Rig
 from studio.arkit import ARKIT
 from studio.errors import MediaError
@@ -56,6 +57,8 @@ def load_rig(path: str | Path) -> Rig:
     if not path.is_file():
         raise MediaError(f"{path}: no such file")
     if path.suffix.lower() == ".npz":
+        if is_gnm(path):
+            raise MediaError(f"{path}: GNM's head has no shapes of its own; pipelines.rig.open_rig gives it ARKit's")
         return _ict(path)
     if path.suffix.lower() not in (".glb", ".gltf", ".vrm"):
         raise MediaError(f"{path}: a rig is read from .glb, .gltf, .vrm or ICT-FaceKit's .npz")

@@ -39,7 +39,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "or a mesh a frame: take/%%05d.ply or .obj",
     )
     verb.add_argument(
-        "--rig", metavar="HEAD", help="the head that moves: a GLB or VRM with ARKit-named shapes (default: our own)"
+        "--rig",
+        metavar="HEAD",
+        help="the head that moves: a GLB or VRM with ARKit's shapes, or ICT-FaceKit's or GNM's .npz (default: ours)",
     )
     add_reduce(verb)
     verb.add_argument("--fps", type=rate, help="frames per second (default: the video's own, 60 for sound)")
@@ -77,11 +79,11 @@ def run(args: argparse.Namespace) -> None:
     check_reduce(args)
     rig = None
     if args.rig:
-        from avatars.load_rig import load_rig
+        from pipelines.rig import open_rig
 
         if Path(args.output).suffix.lower() not in ANIMATED and not is_meshes(args.output):
             raise UsageError(f"{args.output}: --rig goes with {' '.join(ANIMATED)}; this is a motion alone")
-        rig = load_rig(args.rig)
+        rig = open_rig(args.rig)
     progress = reporter(args)
     take = CapturePipeline()(
         args.source,
