@@ -38,18 +38,29 @@ class GltfFile:
             raise MediaError(f"{path}: no mesh in it")
         self._blobs: dict[int, bytes] = {}
 
+    def picture(self, image: Any) -> bytes:
+        """The file of an image of the document: of its chunk, its address or beside it."""
+        if image.bufferView is not None:
+            view = self.document.bufferViews[image.bufferView]
+            first = view.byteOffset or 0
+            return self._bytes(view.buffer)[first : first + view.byteLength]
+        return self._outside(str(image.uri))
+
+    def _outside(self, address: str) -> bytes:
+        """What a data: address holds, or a file beside this one."""
+        if address.startswith("data:"):
+            return self.document.get_data_from_buffer_uri(address)
+        beside = (self.path.parent / address).resolve()
+        if beside.parent != self.path.parent.resolve() or not beside.is_file():
+            raise MediaError(f"{self.path}: its part {address} is not beside it")
+        return beside.read_bytes()
+
     def _bytes(self, number: int) -> bytes:
         if number not in self._blobs:
             buffer = self.document.buffers[number]
             data = self.document.binary_blob() if not buffer.uri else None
             if data is None:
-                if str(buffer.uri).startswith("data:"):
-                    data = self.document.get_data_from_buffer_uri(buffer.uri)
-                else:
-                    beside = (self.path.parent / str(buffer.uri)).resolve()
-                    if beside.parent != self.path.parent.resolve() or not beside.is_file():
-                        raise MediaError(f"{self.path}: its part {buffer.uri} is not beside it")
-                    data = beside.read_bytes()
+                data = self._outside(str(buffer.uri))
             self._blobs[number] = data
         return self._blobs[number]
 

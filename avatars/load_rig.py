@@ -6,13 +6,17 @@ Names of morph targets are matched tolerantly to ARKit's (`match_name`); what a 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from avatars.gltf_file import MOST_TRIANGLES, GltfFile
+from avatars.gltf_materials import materials_of
+from avatars.gltf_skeleton import at_rest, below, hung, skeleton_of
 from avatars.gnm import is_gnm
 from avatars.rig import Joint, Material, Rig
+from avatars.vrm_file import faces_back, vrm_expressions
 from studio.arkit import ARKIT
 from studio.errors import MediaError
 
@@ -62,7 +66,10 @@ def load_rig(path: str | Path) -> Rig:
         return _ict(path)
     if path.suffix.lower() not in (".glb", ".gltf", ".vrm"):
         raise MediaError(f"{path}: a rig is read from .glb, .gltf, .vrm or ICT-FaceKit's .npz")
-    return _gltf_rig(GltfFile(path))
+    try:
+        return _gltf_rig(GltfFile(path))
+    except (IndexError, KeyError) as error:
+        raise MediaError(f"{path}: damaged: a part of it names another that is not there ({error})") from error
 
 
 def _gltf_rig(file: GltfFile) -> Rig:
@@ -74,7 +81,8 @@ def _gltf_rig(file: GltfFile) -> Rig:
         raise MediaError(f"{file.path}: no morph targets; `face-studio rig add` gives a head its shapes")
     parts: list[tuple] = []
     total = 0
-    for node_number, world in file.placed():
+    skeleton, places = skeleton_of(file), dict(file.placed(meshes=False))
+    for node_number, _ in file.placed():
         node = file.document.nodes[node_number]
         mesh = file.document.meshes[node.mesh]
         known: dict[int, int] = {}  # primitives that share their vertices keep them in common
@@ -97,14 +105,15 @@ def _gltf_rig(file: GltfFile) -> Rig:
             known[primitive.attributes.POSITION] = len(parts)
             uv = primitive.attributes.TEXCOORD_0
             texture = np.zeros((len(points), 2)) if uv is None else file.read(uv) * [1, -1] + [0, 1]
-            turn = world[:3, :3]
+            turn, shift = at_rest(file, places, node_number, primitive, len(points))
             moved = {
-                name: file.read(target["POSITION"]) @ turn.T
+                name: np.einsum("vrc,vc->vr", turn, file.read(target["POSITION"]))
                 for name, target in zip(file.names(mesh), primitive.targets or [], strict=False)
                 if "POSITION" in target
             }
-            placed = points @ turn.T + world[:3, 3]
-            parts.append((len(parts), index.reshape(-1, 3), primitive.material, placed, texture, moved))
+            placed = np.einsum("vrc,vc->vr", turn, points) + shift
+            held = hung(file, skeleton, node_number, primitive, len(points))
+            parts.append((len(parts), index.reshape(-1, 3), primitive.material, placed, texture, moved, held))
     if not parts:
         raise MediaError(f"{file.path}: no triangles in it")
     own = [part for part in parts if len(part) > 3]
@@ -112,7 +121,7 @@ def _gltf_rig(file: GltfFile) -> Rig:
     first = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
     neutral = np.concatenate([part[3] for part in own])
     deltas = np.zeros((len(shapes), len(neutral), 3), np.float32)
-    for number, _, _, points, _, moved in own:
+    for number, _, _, points, _, moved, _ in own:
         for name, delta in moved.items():
             deltas[shapes.index(name), first[number] : first[number] + len(points)] = delta
     triangles = np.concatenate([part[1] + first[part[0]] for part in parts])
@@ -123,25 +132,26 @@ def _gltf_rig(file: GltfFile) -> Rig:
             f"{file.path}: none of its {len(shapes)} morph targets is named as a face shape "
             f"({', '.join(shapes[:6])} ...); ARKit's names are needed, such as jawOpen"
         )
+    joints, hangs = skeleton.joints or (Joint("head", -1, _head(neutral)),), np.concatenate([part[6] for part in own])
+    if skeleton.joints and not hangs[:, below(skeleton, "head")].any():  # a head that nothing hangs on
+        hangs = np.tile(np.eye(len(joints), dtype=np.float32)[below(skeleton, "head")[0]], (len(neutral), 1))
+    if faces_back(file):  # half a turn about the vertical
+        round_about = np.array([-1.0, 1.0, -1.0])
+        neutral, deltas = neutral * round_about, (deltas * round_about).astype(np.float32)
+        joints = tuple(replace(j, position=tuple((round_about * j.position).tolist())) for j in joints)
     return Rig(
         name=file.path.stem,
         neutral=neutral.astype(np.float32),
         polygons=polygons,
         uv=np.concatenate([part[4] for part in own]).astype(np.float32),
         uv_polygons=polygons,
-        materials=tuple(
-            Material(m.name or f"material{i}", tuple(m.pbrMetallicRoughness.baseColorFactor or (1, 1, 1, 1)))
-            if m.pbrMetallicRoughness
-            else Material(m.name or f"material{i}")
-            for i, m in enumerate(file.document.materials)
-        )
-        or (Material("skin"),),
+        materials=materials_of(file),
         material_of=np.concatenate([np.full(len(part[1]), part[2] or 0) for part in parts]).astype(np.uint8),
         shape_names=tuple(shapes),
         deltas=deltas,
         arkit=arkit,
-        joints=(Joint("head", -1, _head(file, neutral)),),
-        skin=np.ones((len(neutral), 1), np.float32),
+        joints=joints,
+        skin=hangs,
         licence=file.document.asset.copyright or "",
     )
 
@@ -153,7 +163,7 @@ def _arkit(file: GltfFile, shapes: list[str]) -> np.ndarray:
         shape = match_name(name)
         if shape is not None and not table[ARKIT.index(shape)].any():
             table[ARKIT.index(shape), column] = 1.0
-    expressions = _expressions(file)
+    expressions = vrm_expressions(file)
     for name, row in _rows(expressions, shapes).items():
         shape = match_name(name)
         if shape is not None and not table[ARKIT.index(shape)].any():
@@ -166,29 +176,13 @@ def _arkit(file: GltfFile, shapes: list[str]) -> np.ndarray:
     return table
 
 
-def _expressions(file: GltfFile) -> dict[str, dict[str, float]]:
-    """VRM 1.0's expressions by name: the weights of the targets that make them, by name."""
-    told = ((file.document.extensions or {}).get("VRMC_vrm") or {}).get("expressions") or {}
-    out: dict[str, dict[str, float]] = {}
-    try:
-        for name, expression in [*(told.get("custom") or {}).items(), *(told.get("preset") or {}).items()]:
-            for bind in expression.get("morphTargetBinds") or []:
-                mesh = file.document.meshes[file.document.nodes[bind["node"]].mesh]
-                out.setdefault(str(name), {})[file.names(mesh)[bind["index"]]] = float(bind["weight"])
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise MediaError(f"{file.path}: VRM expressions that name no morph targets ({error})") from error
-    return out
-
-
 def _rows(expressions: dict[str, dict[str, float]], shapes: list[str]) -> dict[str, np.ndarray]:
     """Expressions as rows (S,) over the shapes."""
     return {name: np.array([parts.get(s, 0.0) for s in shapes]) for name, parts in expressions.items()}
 
 
-def _head(file: GltfFile, neutral: np.ndarray) -> tuple[float, float, float]:
-    for number, world in file.placed(meshes=False):
-        if (file.document.nodes[number].name or "").lower().split(":")[-1] in ("head", "j_bip_c_head"):
-            return tuple(world[:3, 3].tolist())
+def _head(neutral: np.ndarray) -> tuple[float, float, float]:
+    """Where a head turns that tells nothing: a quarter of its height from below."""
     low, high = neutral.min(0), neutral.max(0)
     return float((low[0] + high[0]) / 2), float(low[1] + 0.25 * (high[1] - low[1])), float((low[2] + high[2]) / 2)
 

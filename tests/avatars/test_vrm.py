@@ -75,7 +75,7 @@ def test_names_and_shapes_come_back(head, file):
         assert np.abs(back.deltas[back.shape_names.index(name)] - delta[corners]).max() <= 1e-5
     moved = back.neutral - head.neutral[corners]
     assert np.ptp(moved, axis=0).max() <= 1e-5  # moved as a whole, neither turned nor scaled
-    assert back.joints[0].position[1] == pytest.approx(1.525, abs=1e-6)
+    assert back.joints[back.joint("head")].position[1] == pytest.approx(1.525, abs=1e-6)
 
 
 def test_the_skeleton_is_human(file):
