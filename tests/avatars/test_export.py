@@ -10,10 +10,12 @@ import pytest
 pytest.importorskip("pygltflib", reason="the extra 'export' is not installed")
 
 from avatars.export import save_rig
-from avatars.export.gltf import _split, quaternions
+from avatars.export.gltf import split
+from avatars.export.gltf_animation import quaternions
 from avatars.head import AXES, embedded_head
 from avatars.head.identity import random_identity
-from avatars.load_rig import load_rig, load_take, match_name
+from avatars.load_rig import load_rig, match_name
+from avatars.load_take import load_take
 from avatars.rig import Material, Rig
 from studio.arkit import ARKIT, INDEX
 from studio.errors import MediaError, UsageError
@@ -47,7 +49,7 @@ def small_rig(names=("jawOpen",), bad=None):
 def test_shapes_and_motion_come_back(head, take, tmp_path):
     save_rig(head, tmp_path / "head.glb", take)
     back = load_rig(tmp_path / "head.glb")
-    corners, _ = _split(head)
+    corners, _ = split(head)
     assert back.missing() == () and len(back.neutral) == len(corners)
     weights = np.zeros(52, np.float32)
     weights[[INDEX["jawOpen"], INDEX["mouthPucker"], INDEX["eyeBlinkLeft"]]] = 0.3, 0.5, 1.0

@@ -7,7 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from avatars.load_rig import load_rig, load_take
+from avatars.load_rig import load_rig
+from avatars.load_take import load_take
 from avatars.rig import Rig
 from demos.cli import main
 from demos.cli.options import sample
