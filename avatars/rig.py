@@ -26,6 +26,7 @@ class Material:
     texture   (H, W, 3 or 4) uint8 sRGB or None; the first row is v = 1 (the top of the picture).
     normal    (H, W, 3) uint8 tangent-space normal map or None.
     blend     whether its alpha is blended (lashes, cornea); opaque otherwise.
+    cutoff    above 0: cut out, nothing shows where alpha is below it (glTF's MASK).
     """
 
     name: str
@@ -36,6 +37,7 @@ class Material:
     normal: np.ndarray | None = None
     blend: bool = False
     double_sided: bool = False
+    cutoff: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`RigAvatar`: a 3D head in front of a camera that a `FaceMotion` moves, as `avatars.photo.PhotoAvatar` moves a photo."""
+"""`RigAvatar`: a 3D head before a camera that a `FaceMotion` moves, as `avatars.photo.PhotoAvatar` moves a photo."""
 
 from __future__ import annotations
 

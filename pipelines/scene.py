@@ -75,7 +75,7 @@ class Scene:
 
 
 class Solo:
-    """An avatar that brings its own picture, as a 3D head does (`avatars.rig_avatar`): one face and nothing round it."""
+    """An avatar that brings its own picture, as a 3D head does (`avatars.rig_avatar`): one face, nothing round it."""
 
     people = 1
 

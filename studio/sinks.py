@@ -1,8 +1,8 @@
 """Where `studio.writer` puts its frames: a movie, a GIF, or pictures. Each is written beside its goal.
 
 A sink has three methods: `write(picture)` takes a frame, (H, W, 3) uint8 RGB or (H, W, 4) RGBA with straight alpha,
-`finish()` moves the whole result to its place, `discard()` removes what there is so far. It is made and finished in one thread and written to in another,
-never at once.
+`finish()` moves the whole result to its place, `discard()` removes what there is so far. It is made and finished in
+one thread and written to in another, never at once.
 """
 
 from __future__ import annotations

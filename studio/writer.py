@@ -21,12 +21,12 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".webp")
 class VideoWriter:
     """Writes (H, W, 3) uint8 RGB frames with `.write`, or (H, W, 4) with straight alpha; use it as a context manager.
 
-    The suffix decides: .mp4, .mov, .m4v, .mkv (H.264, yuv420p, BT.709, AAC, index first), .webm (VP9, Opus),
-    .gif, a folder or a pattern such as out/%05d.png for pictures. Frames with alpha stay transparent in .webm (VP9 with
-    an alpha layer), .mov (ProRes 4444) and pictures; other videos refuse them with UsageError. Sound is taken from `audio`, from 0 to the end
-    of the last frame, padded with silence where it is shorter. Sizes are made even by cutting the last row or
-    column. Frames are encoded in a thread of their own as they come; at most four wait. Everything is written
-    beside the goal and moved there at the end; on any error or interruption nothing is left.
+    The suffix decides: .mp4, .mov, .m4v, .mkv (H.264, yuv420p, BT.709, AAC, index first), .webm (VP9, Opus), .gif, a
+    folder or a pattern such as out/%05d.png for pictures. Frames with alpha stay transparent in .webm (VP9 with an
+    alpha layer), .mov (ProRes 4444) and pictures; other videos refuse them with UsageError. Sound is taken from
+    `audio`, from 0 to the end of the last frame, padded with silence where it is shorter. Sizes are made even by
+    cutting the last row or column. Frames are encoded in a thread of their own as they come; at most four wait.
+    Everything is written beside the goal and moved there at the end; on any error or interruption nothing is left.
 
     Raises OutputError before work starts where the goal can't be written.
     """

@@ -113,7 +113,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "--fps", type=rate, help="frames per second, exact: 24, 25, 29.97 … (default 25, or the driver's)"
     )
     picture.add_argument(
-        "--size", type=size, metavar="N|WxH", help="long side, or width and height (default: the portrait's; 512x512 for --rig)"
+        "--size",
+        type=size,
+        metavar="N|WxH",
+        help="long side, or width and height (default: the portrait's; 512x512 for --rig)",
     )
     picture.add_argument(
         "--face", type=face, default=0, metavar="N|all", help="which face, the largest first (default 1)"
