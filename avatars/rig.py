@@ -142,9 +142,7 @@ class Rig:
 
     def shaped(self, weights: np.ndarray) -> np.ndarray:
         """(V, 3) vertices of ARKit weights (52,), before the joints turn."""
-        coefficients = self.shape_weights(weights)
-        active = np.flatnonzero(coefficients)
-        return self.neutral + np.tensordot(coefficients[active], self._all_deltas[active], 1)
+        return self.neutral + (self.shape_weights(weights) @ self._moves).reshape(-1, 3)
 
     def vertices(self, weights: np.ndarray, head: np.ndarray | None = None) -> np.ndarray:
         """(V, 3) float32 metres: ARKit weights (52,), head (6,) radians and metres as in `FaceMotion`."""
@@ -177,10 +175,11 @@ class Rig:
         return replace(self, materials=materials)
 
     @cached_property
-    def _all_deltas(self) -> np.ndarray:
-        if not self.correctives:
-            return self.deltas
-        return np.concatenate([self.deltas, np.stack([c.delta for c in self.correctives])])
+    def _moves(self) -> np.ndarray:
+        """(S + C, 3 V) float32: shapes, then correctives."""
+        moves = [self.deltas, *(c.delta[None] for c in self.correctives)]
+        whole = np.concatenate(moves) if self.correctives else np.ascontiguousarray(self.deltas)
+        return whole.reshape(len(whole), -1)
 
 
 def joint_transforms(joints: tuple[Joint, ...], local: np.ndarray, shift: np.ndarray) -> np.ndarray:
