@@ -10,6 +10,7 @@ import numpy as np
 
 from avatars.rig import Rig
 from avatars.shade3d import Camera
+from studio.backdrop import fitted, laid_over
 from studio.errors import UsageError
 from studio.motion import FaceMotion, blocks
 
@@ -64,7 +65,7 @@ class RigAvatar:
         self.expression = np.zeros(52, np.float32)
         self._behind = None
         if isinstance(background, np.ndarray):
-            self._behind = _fitted(background, size).astype(np.uint16)
+            self._behind = fitted(background, size)
             background = None
         self.transparent = background is None and self._behind is None
         self._draw = RigRenderer(rig, size, background=background)
@@ -104,8 +105,7 @@ class RigAvatar:
         to one person's photo, is left out. with_alpha: (H, W, 4) whatever the background."""
         picture = self._draw.draw(self.rig.vertices(weights, head))
         if self._behind is not None:
-            alpha = picture[..., 3:].astype(np.uint16)
-            picture = ((picture[..., :3] * alpha + self._behind * (255 - alpha) + 127) // 255).astype(np.uint8)
+            picture = laid_over(picture, self._behind)
         if with_alpha and picture.shape[2] == 3:
             return np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
         return picture
@@ -134,18 +134,6 @@ def _face(rig: Rig) -> tuple[np.ndarray, np.ndarray] | None:
         if length.max() > 0:
             moved |= length > 0.3 * length.max()
     return (rig.neutral[moved].min(0), rig.neutral[moved].max(0)) if moved.any() else None
-
-
-def _fitted(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8: the middle of a picture, scaled so that it fills `size`."""
-    import cv2
-
-    height, width = picture.shape[:2]
-    scale = max(size[0] / width, size[1] / height)
-    part = min(width, round(size[0] / scale)), min(height, round(size[1] / scale))
-    x, y = (width - part[0]) // 2, (height - part[1]) // 2
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return cv2.resize(np.ascontiguousarray(picture[y : y + part[1], x : x + part[0], :3]), size, interpolation=how)
 
 
 __all__ = ["EMBEDDED", "RigAvatar", "View", "portrait_camera"]

@@ -55,11 +55,13 @@ class Scene:
     def frames(
         self, streams: Sequence[Iterable[FaceMotion]], neutralize: float | np.ndarray = 0.0
     ) -> Iterator[np.ndarray]:
-        """Pictures (H, W, 3) uint8, one for each frame of the faces' motion streams, which keep step.
+        """Pictures (H, W, 3) uint8, (H, W, 4) where transparent, one for each frame of the faces' motion streams, which
+        keep step.
 
         neutralize  0..1, or (52,) one a shape: how much of the photo's own expression to take out.
         """
-        made = [avatar.render(stream, neutralize=neutralize) for avatar, stream in zip(self.avatars, streams)]
+        how = {"neutralize": neutralize, **({} if self.alpha is None else {"with_alpha": True})}
+        made = [avatar.render(stream, **how) for avatar, stream in zip(self.avatars, streams)]
         for parts in zip(*made):
             yield self._paste(list(parts))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.backdrop import Background, before, cut_out, read_background
 from pipelines.drive import Layer, added, by_motion, by_sound, by_video, in_place, life, mouth_at_rest, open_sound
 from pipelines.portrait import read_portrait
 from pipelines.scene import Scene, Solo
@@ -100,6 +101,7 @@ class TalkingPortraitPipeline:
         residual: str = "auto",
         fps: Fraction | int | str | None = None,
         size: int | tuple[int, int] | None = None,
+        background: Background | str = "own",
         face: int | str = 0,
         seed: int = 0,
         transcript: str | os.PathLike[str] | None = None,
@@ -110,7 +112,7 @@ class TalkingPortraitPipeline:
         """Animate a portrait.
 
         portrait      path, (H, W, 3 or 4) uint8 array, PIL image, or an avatar that is ready, such as a 3D head
-                      (`avatars.rig_avatar.RigAvatar`); size, face and neutralize are not for those.
+                      (`avatars.rig_avatar.RigAvatar`); size, background, face and neutralize are not for those.
         audio         speech: a path (a video's sound works too) or `studio.media.Audio`.
         driver        a performance video to copy. With `audio` as well, the motion is the driver's and
                       the sound is `audio`.
@@ -125,6 +127,9 @@ class TalkingPortraitPipeline:
         residual      "auto", "on" or "off": copy also what the 52 shapes miss.
         fps           default 25 for sound, else the performance's own.
         size          long side, or (width, height).
+        background    "own" leaves a portrait's; else people are cut out, before RGB, a picture (H, W, 3), words for
+                      either (`pipelines.backdrop`), or "transparent": frames are (H, W, 4), to be saved as .webm
+                      or .mov.
         face          0 is the largest, or "all".
         seed          of blinks, glances and nods.
         transcript    what the speech says, if known: text, or a .txt, .srt, .vtt or .TextGrid. Lips get surer.
@@ -156,8 +161,12 @@ class TalkingPortraitPipeline:
 
         sound = open_sound(audio)
         ready = hasattr(portrait, "render")
-        if ready and (size is not None or face or neutralize):
-            raise UsageError("size, face and neutralize are a portrait's; an avatar that is ready has its own")
+        kept = isinstance(background, str) and background == "own"
+        if ready and (size is not None or face or neutralize or not kept):
+            raise UsageError(
+                "size, face, neutralize and background are for portraits; an avatar that is ready has its own"
+            )
+        behind = read_background(background) if isinstance(background, str) and not kept else background
         seen = None if ready else read_portrait(portrait, self.tracker, face=face, size=size)
         turn = driver_head or ("absolute" if ready else "relative")
         if ready:
@@ -172,7 +181,10 @@ class TalkingPortraitPipeline:
             )
         else:
             drive = by_motion(motion, sound, rate, intensity, turn)
-        scene = Solo(portrait) if seen is None else Scene(seen, self.avatar)
+        if seen is None:
+            scene: Scene | Solo = Solo(portrait)
+        else:
+            scene = Scene(seen if kept else cut_out(seen), self.avatar, transparent=not kept)
         rest = np.full(52, neutralize or 0.0, np.float32)
         if driver is None:  # speech and recordings say where the mouth is, a performance how it changes
             rest = np.maximum(rest, mouth_at_rest())
@@ -198,7 +210,8 @@ class TalkingPortraitPipeline:
                 people = scene.people
                 copies = itertools.tee(base, people) if people > 1 else [base]
                 streams = [layered(copy, i) for i, copy in enumerate(copies)]
-                yield from scene.frames(streams, neutralize=rest)
+                frames = scene.frames(streams, neutralize=rest)
+                yield from frames if kept else before(frames, behind, scene.size)
             finally:
                 base.close()
 

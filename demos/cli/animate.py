@@ -50,11 +50,6 @@ def add(verbs: argparse._SubParsersAction) -> None:
         metavar="HEAD",
         help="a .glb, .gltf or .vrm with ARKit-named shapes, ICT-FaceKit's .npz, or the word embedded",
     )
-    solid.add_argument(
-        "--background",
-        metavar="COLOUR|PICTURE",
-        help="white, #204060, a picture, or transparent (default: grey)",
-    )
     solid.add_argument("--view-yaw", type=number(-180, 180), metavar="DEGREES", help="look at its left side (> 0)")
     solid.add_argument("--view-pitch", type=number(-89, 89), metavar="DEGREES", help="look from above (> 0)")
     solid.add_argument("--zoom", type=number(0.1, 20), metavar="TIMES", help="1 shows the whole head (default 1)")
@@ -108,6 +103,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
         type=number(0, 1),
         metavar="0..1",
         help="take the portrait's own expression out first (under --audio its mouth always is)",
+    )
+    picture.add_argument(
+        "--background",
+        metavar="COLOUR|PICTURE",
+        help="white, #204060, a picture, or transparent (default: the portrait's; grey for --rig)",
     )
     picture.add_argument(
         "--fps", type=rate, help="frames per second, exact: 24, 25, 29.97 … (default 25, or the driver's)"
@@ -164,6 +164,8 @@ def run(args: argparse.Namespace) -> None:
     if args.rig:
         portrait = _head(args)
         options["size"] = None
+    elif args.background is not None:
+        options["background"] = args.background
     progress = reporter(args)
     take = TalkingPortraitPipeline()(portrait, **options, progress=progress)
     saved = take.save(args.output, progress=progress)
@@ -172,8 +174,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _check_source(args: argparse.Namespace, portrait: object) -> None:
     """Either a portrait or a rig, and the options of one alone."""
-    solid = {"--background": args.background, "--zoom": args.zoom}
-    solid |= {"--view-yaw": args.view_yaw, "--view-pitch": args.view_pitch}
+    solid = {"--zoom": args.zoom, "--view-yaw": args.view_yaw, "--view-pitch": args.view_pitch}
     if args.rig is None:
         if portrait is None:
             raise UsageError("which portrait? Give a picture, --sample for the one of the package, or --rig HEAD")

@@ -339,3 +339,19 @@ def test_nan_is_not_written(tmp_path):
     head = embedded_head()
     with pytest.raises(UsageError, match="NaN"):
         save_rig(replace(head, neutral=head.neutral * np.float32(np.nan)), tmp_path / "a.glb")
+
+
+def test_ict_facekit_looks_and_nods_as_a_head(shared):
+    """Irises show, shells do not, and shoulders stay where they are when the head turns."""
+    path = shared / "ict-facekit.npz"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    rig = load_rig(path)
+    draw = RigRenderer(rig, (256, 256), flat=True)
+    shown = draw.render(weights()).astype(int)
+    pupil = np.array(rig.joints[rig.joint("eye_left")].position) + np.array([0, 0, 0.015])
+    eye = draw.camera.project(pupil[None])[0]
+    assert shown[round(eye[1]), round(eye[0])].mean() < 110 < shown[40, 128].mean()
+    turned = rig.vertices(weights(), np.array([0.5, 0, 0, 0, 0, 0], np.float32))
+    moved = np.linalg.norm(turned - rig.neutral, axis=1)
+    assert moved[rig.neutral[:, 1] < -0.17].max() < 1e-6 and moved[rig.neutral[:, 2] > 0.1].min() > 0.02
