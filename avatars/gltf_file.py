@@ -43,42 +43,36 @@ class GltfFile:
             raise MediaError(f"{path}: its mesh is packed ({', '.join(packed)}); save it without compression")
         self._blobs: dict[int, bytes] = {}
 
+    def picture(self, image: Any) -> bytes:
+        """The file of an image of the document: of its chunk, its address or beside it."""
+        if image.bufferView is not None:
+            view = self.document.bufferViews[image.bufferView]
+            first = view.byteOffset or 0
+            return self._bytes(view.buffer)[first : first + view.byteLength]
+        return self._outside(str(image.uri))
+
+    def _outside(self, address: str) -> bytes:
+        """What a data: address holds, or a file beside this one."""
+        if address.startswith("data:"):
+            return self.document.get_data_from_buffer_uri(address)
+        from urllib.parse import unquote
+
+        folder = self.path.parent.resolve()
+        beside = (folder / unquote(address)).resolve()
+        if folder not in beside.parents or not beside.is_file():
+            raise MediaError(f"{self.path}: its part {address} is not beside it")
+        if beside.stat().st_size > MOST_BYTES:
+            raise MediaError(f"{beside}: larger than {MOST_BYTES >> 30} GiB")
+        return beside.read_bytes()
+
     def _bytes(self, number: int) -> bytes:
         if number not in self._blobs:
             buffer = self.document.buffers[number]
             data = self.document.binary_blob() if not buffer.uri else None
             if data is None:
-                if str(buffer.uri).startswith("data:"):
-                    data = self.document.get_data_from_buffer_uri(buffer.uri)
-                else:
-                    data = self._beside(str(buffer.uri)).read_bytes()
+                data = self._outside(str(buffer.uri))
             self._blobs[number] = data
         return self._blobs[number]
-
-    def picture(self, number: int) -> bytes:
-        """The encoded bytes of an image of the document."""
-        image = self.document.images[number]
-        if image.bufferView is not None:
-            view = self.document.bufferViews[image.bufferView]
-            first = view.byteOffset or 0
-            return bytes(self._bytes(view.buffer)[first : first + view.byteLength])
-        if str(image.uri).startswith("data:"):
-            import base64
-
-            return base64.b64decode(str(image.uri).partition(",")[2])
-        return self._beside(str(image.uri)).read_bytes()
-
-    def _beside(self, uri: str) -> Path:
-        """A file in this one's folder, or below it, that it names. Raises MediaError for others."""
-        from urllib.parse import unquote
-
-        folder = self.path.parent.resolve()
-        beside = (folder / unquote(uri)).resolve()
-        if folder not in beside.parents or not beside.is_file():
-            raise MediaError(f"{self.path}: its part {uri} is not beside it")
-        if beside.stat().st_size > MOST_BYTES:
-            raise MediaError(f"{beside}: larger than {MOST_BYTES >> 30} GiB")
-        return beside
 
     def check_triangles(self) -> None:
         """Raises MediaError where the meshes that are shown have more than `MOST_TRIANGLES`, before any is read."""

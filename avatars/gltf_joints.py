@@ -9,6 +9,7 @@ import numpy as np
 
 from avatars.gltf_file import GltfFile
 from avatars.rig import Joint
+from avatars.vrm_file import faces_back, vrm_bones
 
 _NAMES = {
     "neck": ("neck", "neck01", "neck1", "neckmiddle"),
@@ -39,8 +40,8 @@ class Skeleton:
 
     def __init__(self, file: GltfFile) -> None:
         self.file, nodes = file, file.document.nodes
-        turn = np.diag([-1.0, 1.0, -1.0, 1.0]) if "VRM" in (file.document.extensions or {}) else np.eye(4)
-        self.world = {number: turn @ place for number, place in file.placed(meshes=False)}  # VRM 0 looks along -Z
+        turn = np.diag([-1.0, 1.0, -1.0, 1.0]) if faces_back(file) else np.eye(4)
+        self.world = {number: turn @ place for number, place in file.placed(meshes=False)}
         self.above = {child: i for i, node in enumerate(nodes) for child in node.children or []}
         skinned = {joint for skin in file.document.skins for joint in skin.joints}
         self.node = self._roles(skinned)
@@ -63,13 +64,7 @@ class Skeleton:
     def _roles(self, skinned: set[int]) -> dict[str, int]:
         """{role: node}, by VRM's table of bones where there is one, else by name; bones go before what is only called
         so."""
-        told: dict[str, int] = {}
-        extensions = self.file.document.extensions or {}
-        bones: Any = (extensions.get("VRMC_vrm") or extensions.get("VRM") or {}).get("humanoid", {}).get("humanBones")
-        if isinstance(bones, dict):
-            told = {_VRM[name]: bone["node"] for name, bone in bones.items() if name in _VRM}
-        elif isinstance(bones, list):
-            told = {_VRM[bone["bone"]]: bone["node"] for bone in bones if bone["bone"] in _VRM}
+        told = {_VRM[name]: node for name, node in vrm_bones(self.file).items() if name in _VRM}
         nodes = self.file.document.nodes
         for number in sorted(self.world, key=lambda k: (k not in skinned, not nodes[k].children, k)):
             role = role_of(nodes[number].name or "")
@@ -158,7 +153,7 @@ def settled(
     moving = skin[:, [k for k, name in enumerate(names) if name not in ("body", "neck")]].sum(1) > 0.5
     low, high = neutral[moving].min(0), neutral[moving].max(0)
     place = np.array(joints[head].position)
-    if np.any(np.abs(place - (low + high) / 2) > 0.75 * (high - low)) or not place.any():
+    if np.any(np.abs(place - (low + high) / 2) > 0.75 * (high - low).max()) or not place.any():
         place = np.array([(low[0] + high[0]) / 2, low[1] + 0.25 * (high[1] - low[1]), (low[2] + high[2]) / 2])
         joints = [replace(j, position=tuple(place.tolist())) if j.name == "head" else j for j in joints]
     number = {k: i for i, k in enumerate(kept)}

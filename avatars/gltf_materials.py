@@ -83,7 +83,9 @@ class Materials:
         if source is None:
             raise MediaError(f"{self.file.path}: its pictures are neither PNG, JPEG nor WebP; save it with such")
         if source not in self._pictures:
-            self._pictures[source] = decoded(self.file.picture(source), f"{self.file.path}: picture {source}")
+            self._pictures[source] = decoded(
+                self.file.picture(self.file.document.images[source]), f"{self.file.path}: texture {source}"
+            )
         return self._pictures[source]
 
     def uv(self, primitive: Any, count: int) -> tuple[Any, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from avatars.gltf_joints import Skeleton, settled
 from avatars.gltf_materials import Materials
 from avatars.rig import Corrective, Rig
 from avatars.shape_names import match_name, vrm_shapes
+from avatars.vrm_file import vrm_expressions
 from studio.arkit import ARKIT
 from studio.errors import MediaError
 
@@ -177,41 +177,22 @@ def _correctives(shapes: list[str]) -> tuple[list[int], dict[int, tuple[str, str
 
 
 def _arkit(file: GltfFile, shapes: list[str]) -> np.ndarray:
-    """(52, S) how ARKit's weights move the file's shapes: by their names, else by what VRM calls expressions."""
+    """(52, S) how ARKit's weights move the file's shapes: by their names and those of VRM's expressions; where there
+    are none of ARKit's, by VRM's presets."""
     table = np.zeros((len(ARKIT), len(shapes)), np.float32)
-    for column, name in enumerate(shapes):
+    named = {name: np.eye(len(shapes))[k] for k, name in enumerate(shapes)}
+    expressions = {
+        name: np.array([parts.get(shape, 0.0) for shape in shapes]) for name, parts in vrm_expressions(file).items()
+    }
+    for name, row in [*named.items(), *expressions.items()]:
         shape = match_name(name)
         if shape is not None and not table[ARKIT.index(shape)].any():
-            table[ARKIT.index(shape), column] = 1.0
-    if table.any():
-        return table
-    for name, moved in _expressions(file).items():
-        for shape, share in vrm_shapes(name).items():
-            for target, weight in moved.items():
-                table[ARKIT.index(shape), shapes.index(target)] += share * weight
+            table[ARKIT.index(shape)] = row
     if not table.any():
-        for column, name in enumerate(shapes):
+        for name, row in (expressions or named).items():
             for shape, share in vrm_shapes(name).items():
-                table[ARKIT.index(shape), column] = share
+                table[ARKIT.index(shape)] += share * row
     return table
-
-
-def _expressions(file: GltfFile) -> dict[str, dict[str, float]]:
-    """{VRM's name of an expression: {morph target: weight}} of a VRM file, either version."""
-    document, extensions = file.document, file.document.extensions or {}
-    out: dict[str, dict[str, float]] = {}
-
-    def add(name: str, mesh: int, index: int, weight: float) -> None:
-        names = file.names(document.meshes[mesh])
-        out.setdefault(re.sub(r"[^a-z]", "", name.lower()), {})[names[index]] = weight
-
-    for name, made in ((extensions.get("VRMC_vrm") or {}).get("expressions") or {}).get("preset", {}).items():
-        for bind in made.get("morphTargetBinds") or []:
-            add(name, document.nodes[bind["node"]].mesh, bind["index"], float(bind["weight"]))
-    for group in ((extensions.get("VRM") or {}).get("blendShapeMaster") or {}).get("blendShapeGroups", []):
-        for bind in group.get("binds") or []:
-            add(group.get("presetName") or "", bind["mesh"], bind["index"], float(bind["weight"]) / 100)
-    return out
 
 
 __all__ = ["gltf_rig"]

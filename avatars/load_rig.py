@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from avatars.gltf_file import GltfFile
+from avatars.gnm import is_gnm
 from avatars.rig import Rig
 from avatars.shape_names import match_name
 from studio.errors import MediaError
@@ -23,6 +24,8 @@ def load_rig(path: str | Path) -> Rig:
     if not path.is_file():
         raise MediaError(f"{path}: no such file")
     if path.suffix.lower() == ".npz":
+        if is_gnm(path):
+            raise MediaError(f"{path}: GNM's head has no shapes of its own; pipelines.rig.open_rig gives it ARKit's")
         from avatars.ict import ict_rig
 
         return ict_rig(path)

@@ -7,7 +7,7 @@ import re
 from studio.arkit import ARKIT
 
 _VRM = {
-    # expressions of VRM 1 and 0 as ARKit shapes, for heads that have no more
+    # VRM 1.0's expressions as ARKit shapes, for heads that have no more
     "aa": {"jawOpen": 1.0},
     "ih": {"mouthStretchLeft": 0.5, "mouthStretchRight": 0.5},
     "ou": {"mouthPucker": 1.0},
@@ -19,8 +19,6 @@ _VRM = {
     "surprised": {"browInnerUp": 1.0},
     "angry": {"browDownLeft": 0.5, "browDownRight": 0.5},
 }
-_OLD = {"a": "aa", "i": "ih", "u": "ou", "o": "oh", "blinkl": "blinkleft", "blinkr": "blinkright"}
-_OLD |= {"joy": "happy", "sorrow": "sad"}
 
 _PLAIN = {name.lower(): name for name in ARKIT}
 
@@ -40,8 +38,7 @@ def match_name(name: str) -> str | None:
 
 def vrm_shapes(name: str) -> dict[str, float]:
     """{ARKit shape: share} for the name of a VRM expression: how much of it a full weight of the shape brings."""
-    plain = re.sub(r"[^a-z]", "", name.lower())
-    return _VRM.get(_OLD.get(plain, plain), {})
+    return _VRM.get(re.sub(r"[^a-z]", "", name.lower()), {})
 
 
 __all__ = ["match_name", "vrm_shapes"]

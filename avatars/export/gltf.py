@@ -138,7 +138,8 @@ def _texture(gltf: Any, document: Any, buffer: Buffer, picture: np.ndarray) -> i
 
 def _nodes(gltf: Any, document: Any, buffer: Buffer, rig: Rig) -> None:
     """Node 0 carries the mesh, the joints follow."""
-    mesh = gltf.Node(name=rig.name, mesh=0)
+    taken = rig.joint(rig.name) >= 0  # programs find nodes by name
+    mesh = gltf.Node(name=f"{rig.name}_mesh" if taken else rig.name, mesh=0)
     document.nodes.append(mesh)
     roots = [0]
     for i, joint in enumerate(rig.joints):

@@ -48,7 +48,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     solid.add_argument(
         "--rig",
         metavar="HEAD",
-        help="a .glb, .gltf or .vrm with ARKit-named shapes, ICT-FaceKit's .npz, or the word embedded",
+        help="a .glb, .gltf or .vrm with ARKit-named shapes, ICT-FaceKit's or GNM's .npz, or the word embedded",
     )
     solid.add_argument("--view-yaw", type=number(-180, 180), metavar="DEGREES", help="look at its left side (> 0)")
     solid.add_argument("--view-pitch", type=number(-89, 89), metavar="DEGREES", help="look from above (> 0)")
@@ -192,10 +192,13 @@ def _check_source(args: argparse.Namespace, portrait: object) -> None:
 
 def _head(args: argparse.Namespace) -> object:
     """The avatar of --rig and the options of its picture."""
-    from avatars.rig_avatar import RigAvatar, View
+    from avatars.head import embedded_head
+    from avatars.rig_avatar import EMBEDDED, RigAvatar, View
     from pipelines.backdrop import read_background
+    from pipelines.rig import open_rig
 
     sides = (512, 512) if args.size is None else (args.size, args.size) if isinstance(args.size, int) else args.size
     options = {} if args.background is None else {"background": read_background(args.background)}
     view = View(args.view_yaw or 0.0, args.view_pitch or 0.0, args.zoom or 1.0)
-    return RigAvatar.open(args.rig, sides, view=view, **options)
+    rig = embedded_head() if args.rig == EMBEDDED else open_rig(args.rig)
+    return RigAvatar(rig, sides, view=view, **options)

@@ -137,6 +137,22 @@ def add_transcript(verb: Any) -> None:
     )
 
 
+def add_reduce(verb: Any) -> None:
+    """The option that makes animations smaller."""
+    verb.add_argument(
+        "--reduce",
+        type=number(1e-6, 1),
+        metavar="TOLERANCE",
+        help="of a .glb: drop keys that interpolation gives back this near, such as 0.001 (default: all are kept)",
+    )
+
+
+def check_reduce(args: argparse.Namespace) -> None:
+    """Raise `UsageError` where there are no keys to drop."""
+    if args.reduce is not None and Path(args.output).suffix.lower() != ".glb":
+        raise UsageError(f"{args.output}: --reduce goes with .glb")
+
+
 def add_common(verb: argparse.ArgumentParser) -> None:
     """How the work is shown."""
     group = verb.add_argument_group("messages")
