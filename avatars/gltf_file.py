@@ -11,7 +11,9 @@ from studio.errors import MediaError, require
 
 MOST_TRIANGLES = 2_000_000
 MOST_BYTES = 1 << 30
+MOST_NODES = 20_000
 
+_PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
 _KINDS = {5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTH = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
@@ -36,6 +38,9 @@ class GltfFile:
             raise MediaError(f"{path}: not a glTF file, or cut short ({error})") from error
         if self.document is None or not self.document.meshes:
             raise MediaError(f"{path}: no mesh in it")
+        packed = [name for name in self.document.extensionsRequired or [] if name in _PACKED]
+        if packed:
+            raise MediaError(f"{path}: its mesh is packed ({', '.join(packed)}); save it without compression")
         self._blobs: dict[int, bytes] = {}
 
     def picture(self, image: Any) -> bytes:
@@ -50,9 +55,14 @@ class GltfFile:
         """What a data: address holds, or a file beside this one."""
         if address.startswith("data:"):
             return self.document.get_data_from_buffer_uri(address)
-        beside = (self.path.parent / address).resolve()
-        if beside.parent != self.path.parent.resolve() or not beside.is_file():
+        from urllib.parse import unquote
+
+        folder = self.path.parent.resolve()
+        beside = (folder / unquote(address)).resolve()
+        if folder not in beside.parents or not beside.is_file():
             raise MediaError(f"{self.path}: its part {address} is not beside it")
+        if beside.stat().st_size > MOST_BYTES:
+            raise MediaError(f"{beside}: larger than {MOST_BYTES >> 30} GiB")
         return beside.read_bytes()
 
     def _bytes(self, number: int) -> bytes:
@@ -63,6 +73,19 @@ class GltfFile:
                 data = self._outside(str(buffer.uri))
             self._blobs[number] = data
         return self._blobs[number]
+
+    def check_triangles(self) -> None:
+        """Raises MediaError where the meshes that are shown have more than `MOST_TRIANGLES`, before any is read."""
+        total = 0
+        for node in self.document.nodes:
+            for primitive in [] if node.mesh is None else self.document.meshes[node.mesh].primitives:
+                indexed = primitive.indices is not None
+                number = primitive.indices if indexed else primitive.attributes.POSITION
+                total += self.document.accessors[number].count // 3
+        if total > MOST_TRIANGLES:
+            raise MediaError(
+                f"{self.path}: {total:,} triangles, and {MOST_TRIANGLES:,} are possible; reduce the mesh first"
+            )
 
     def _view(self, number: int, offset: int, kind: Any, count: int, width: int) -> np.ndarray:
         view = self.document.bufferViews[number]
@@ -114,8 +137,8 @@ class GltfFile:
         out, stack = [], [(i, np.eye(4), 0) for i in range(len(nodes)) if i not in children]
         while stack:
             number, above, depth = stack.pop()
-            if depth > 200:
-                raise MediaError(f"{self.path}: its nodes go in circles")
+            if depth > 200 or len(stack) + len(out) > MOST_NODES:
+                raise MediaError(f"{self.path}: its nodes go in circles, or are more than a head needs")
             node = nodes[number]
             world = above @ local_matrix(node)
             if not meshes or node.mesh is not None:

@@ -5,54 +5,17 @@ Names of morph targets are matched tolerantly to ARKit's (`match_name`); what a 
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from avatars.gltf_file import MOST_TRIANGLES, GltfFile
-from avatars.gltf_materials import materials_of
-from avatars.gltf_skeleton import at_rest, below, hung, skeleton_of
+from avatars.gltf_file import GltfFile
 from avatars.gnm import is_gnm
-from avatars.rig import Joint, Material, Rig
-from avatars.vrm_file import faces_back, vrm_expressions
-from studio.arkit import ARKIT
+from avatars.rig import Rig
+from avatars.shape_names import match_name
 from studio.errors import MediaError
-
-VRM = {
-    # VRM's expressions as ARKit shapes, for heads that have no more
-    "aa": {"jawOpen": 1.0},
-    "ih": {"mouthStretchLeft": 1.0, "mouthStretchRight": 1.0},
-    "ou": {"mouthPucker": 1.0},
-    "oh": {"mouthFunnel": 1.0},
-    "blinkleft": {"eyeBlinkLeft": 1.0},
-    "blinkright": {"eyeBlinkRight": 1.0},
-    "happy": {"mouthSmileLeft": 0.5, "mouthSmileRight": 0.5},
-    "sad": {"mouthFrownLeft": 0.5, "mouthFrownRight": 0.5},
-    "surprised": {"browInnerUp": 1.0},
-    "angry": {"browDownLeft": 0.5, "browDownRight": 0.5},
-}
-
-
-def match_name(name: str) -> str | None:
-    """The ARKit shape that a name means, None for none: "Blendshape2.Eye_Blink_L" is eyeBlinkLeft."""
-    plain = re.sub(r"[^a-z0-9]", "", name.rsplit(".", 1)[-1].rsplit(":", 1)[-1].lower())
-    found = _PLAIN.get(plain)
-    if found is None and plain and plain[-1] in "lr":
-        found = _PLAIN.get(plain[:-1] + {"l": "left", "r": "right"}[plain[-1]])
-    if found is None:
-        for known, shape in _PLAIN.items():
-            if plain.endswith(known) and len(known) > 6:  # a prefix such as "head_" or "bs_"
-                return shape
-    return found
-
-
-_PLAIN = {name.lower(): name for name in ARKIT}
 
 
 def load_rig(path: str | Path) -> Rig:
-    """A head from .glb, .gltf, .vrm (morph targets named as ARKit's, or VRM 1.0's expressions) or ICT-FaceKit's .npz.
+    """A head from .glb, .gltf, .vrm (morph targets named as ARKit's or VRM's) or ICT-FaceKit's .npz.
 
     Raises MediaError for what can't be read, has no morph targets or none whose name means a face shape, holds numbers
     that are none, or is too large.
@@ -63,169 +26,18 @@ def load_rig(path: str | Path) -> Rig:
     if path.suffix.lower() == ".npz":
         if is_gnm(path):
             raise MediaError(f"{path}: GNM's head has no shapes of its own; pipelines.rig.open_rig gives it ARKit's")
-        return _ict(path)
+        from avatars.ict import ict_rig
+
+        return ict_rig(path)
     if path.suffix.lower() not in (".glb", ".gltf", ".vrm"):
         raise MediaError(f"{path}: a rig is read from .glb, .gltf, .vrm or ICT-FaceKit's .npz")
+    from avatars.gltf_rig import gltf_rig
+
+    file = GltfFile(path)
     try:
-        return _gltf_rig(GltfFile(path))
-    except (IndexError, KeyError) as error:
-        raise MediaError(f"{path}: damaged: a part of it names another that is not there ({error})") from error
-
-
-def _gltf_rig(file: GltfFile) -> Rig:
-    """All meshes with morph targets, and those without that share their node tree, as one rig."""
-    shapes: list[str] = []
-    for mesh in file.document.meshes:
-        shapes += [name for name in file.names(mesh) if name not in shapes]
-    if not shapes:
-        raise MediaError(f"{file.path}: no morph targets; `face-studio rig add` gives a head its shapes")
-    parts: list[tuple] = []
-    total = 0
-    skeleton, places = skeleton_of(file), dict(file.placed(meshes=False))
-    for node_number, _ in file.placed():
-        node = file.document.nodes[node_number]
-        mesh = file.document.meshes[node.mesh]
-        known: dict[int, int] = {}  # primitives that share their vertices keep them in common
-        for primitive in mesh.primitives:
-            if primitive.mode not in (None, 4):
-                continue
-            points = file.read(primitive.attributes.POSITION).astype(np.float64)
-            if primitive.indices is None:
-                index = np.arange(len(points))
-            else:
-                index = file.read(primitive.indices)[:, 0].astype(np.int64)
-            total += len(index) // 3
-            if total > MOST_TRIANGLES:
-                raise MediaError(f"{file.path}: more than {MOST_TRIANGLES:,} triangles; reduce the mesh first")
-            if len(index) and index.max() >= len(points):
-                raise MediaError(f"{file.path}: triangles point beyond the vertices")
-            if primitive.attributes.POSITION in known:
-                parts.append((known[primitive.attributes.POSITION], index.reshape(-1, 3), primitive.material))
-                continue
-            known[primitive.attributes.POSITION] = len(parts)
-            uv = primitive.attributes.TEXCOORD_0
-            texture = np.zeros((len(points), 2)) if uv is None else file.read(uv) * [1, -1] + [0, 1]
-            turn, shift = at_rest(file, places, node_number, primitive, len(points))
-            moved = {
-                name: np.einsum("vrc,vc->vr", turn, file.read(target["POSITION"]))
-                for name, target in zip(file.names(mesh), primitive.targets or [], strict=False)
-                if "POSITION" in target
-            }
-            placed = np.einsum("vrc,vc->vr", turn, points) + shift
-            held = hung(file, skeleton, node_number, primitive, len(points))
-            parts.append((len(parts), index.reshape(-1, 3), primitive.material, placed, texture, moved, held))
-    if not parts:
-        raise MediaError(f"{file.path}: no triangles in it")
-    own = [part for part in parts if len(part) > 3]
-    sizes = {part[0]: len(part[3]) for part in own}
-    first = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
-    neutral = np.concatenate([part[3] for part in own])
-    deltas = np.zeros((len(shapes), len(neutral), 3), np.float32)
-    for number, _, _, points, _, moved, _ in own:
-        for name, delta in moved.items():
-            deltas[shapes.index(name), first[number] : first[number] + len(points)] = delta
-    triangles = np.concatenate([part[1] + first[part[0]] for part in parts])
-    polygons = np.concatenate([triangles, np.full((len(triangles), 1), -1)], 1).astype(np.int32)
-    arkit = _arkit(file, shapes)
-    if not arkit.any():
-        raise MediaError(
-            f"{file.path}: none of its {len(shapes)} morph targets is named as a face shape "
-            f"({', '.join(shapes[:6])} ...); ARKit's names are needed, such as jawOpen"
-        )
-    joints, hangs = skeleton.joints or (Joint("head", -1, _head(neutral)),), np.concatenate([part[6] for part in own])
-    if skeleton.joints and not hangs[:, below(skeleton, "head")].any():  # a head that nothing hangs on
-        hangs = np.tile(np.eye(len(joints), dtype=np.float32)[below(skeleton, "head")[0]], (len(neutral), 1))
-    if faces_back(file):  # half a turn about the vertical
-        round_about = np.array([-1.0, 1.0, -1.0])
-        neutral, deltas = neutral * round_about, (deltas * round_about).astype(np.float32)
-        joints = tuple(replace(j, position=tuple((round_about * j.position).tolist())) for j in joints)
-    return Rig(
-        name=file.path.stem,
-        neutral=neutral.astype(np.float32),
-        polygons=polygons,
-        uv=np.concatenate([part[4] for part in own]).astype(np.float32),
-        uv_polygons=polygons,
-        materials=materials_of(file),
-        material_of=np.concatenate([np.full(len(part[1]), part[2] or 0) for part in parts]).astype(np.uint8),
-        shape_names=tuple(shapes),
-        deltas=deltas,
-        arkit=arkit,
-        joints=joints,
-        skin=hangs,
-        licence=file.document.asset.copyright or "",
-    )
-
-
-def _arkit(file: GltfFile, shapes: list[str]) -> np.ndarray:
-    """(52, S): by names of targets, then VRM's expressions of ARKit's names; without any of them by its presets."""
-    table = np.zeros((len(ARKIT), len(shapes)), np.float32)
-    for column, name in enumerate(shapes):
-        shape = match_name(name)
-        if shape is not None and not table[ARKIT.index(shape)].any():
-            table[ARKIT.index(shape), column] = 1.0
-    expressions = vrm_expressions(file)
-    for name, row in _rows(expressions, shapes).items():
-        shape = match_name(name)
-        if shape is not None and not table[ARKIT.index(shape)].any():
-            table[ARKIT.index(shape)] = row
-    if not table.any():
-        presets = _rows(expressions, shapes) or {name: row for name, row in zip(shapes, np.eye(len(shapes)))}
-        for name, row in presets.items():
-            for shape, share in VRM.get(re.sub(r"[^a-z]", "", name.lower()), {}).items():
-                table[ARKIT.index(shape)] += share * row
-    return table
-
-
-def _rows(expressions: dict[str, dict[str, float]], shapes: list[str]) -> dict[str, np.ndarray]:
-    """Expressions as rows (S,) over the shapes."""
-    return {name: np.array([parts.get(s, 0.0) for s in shapes]) for name, parts in expressions.items()}
-
-
-def _head(neutral: np.ndarray) -> tuple[float, float, float]:
-    """Where a head turns that tells nothing: a quarter of its height from below."""
-    low, high = neutral.min(0), neutral.max(0)
-    return float((low[0] + high[0]) / 2), float(low[1] + 0.25 * (high[1] - low[1])), float((low[2] + high[2]) / 2)
-
-
-def _ict(path: Path) -> Rig:
-    """ICT-FaceKit (Li et al., CVPR 2020), repacked as .npz; MIT licence."""
-    try:
-        data = np.load(path, allow_pickle=False)
-        step = float(data["delta_step"]) * 0.01
-        neutral = data["neutral"].astype(np.float32) * 0.01
-        names = tuple(str(name) for name in data["expression_names"])
-        to_arkit = np.zeros((len(ARKIT), len(names)), np.float32)
-        for name, row in zip(data["arkit_names"], data["arkit_to_expression"], strict=True):
-            to_arkit[ARKIT.index(str(name))] = row
-        span = np.linalg.norm(data["eye_centre_radius"][0, :3] - data["eye_centre_radius"][1, :3]) * 0.01
-        middle = data["eye_centre_radius"][:, :3].mean(0) * 0.01
-        materials = tuple(Material(str(name)) for name in data["material_names"])
-        regions = dict(zip(map(str, data["region_names"]), data["region_ranges"], strict=True))
-        joints = [Joint("head", -1, tuple((middle - span * np.array([0.0, 1.2, 1.3])).tolist()))]
-        skin = np.zeros((len(neutral), 3), np.float32)
-        skin[:, 0] = 1
-        for k, side in enumerate(("left", "right")):
-            joints.append(Joint(f"eye_{side}", 0, tuple((data["eye_centre_radius"][k, :3] * 0.01).tolist())))
-            first, last = regions[f"eyeball_{side}"][:2]
-            skin[first:last] = np.eye(3, dtype=np.float32)[k + 1]
-        return Rig(
-            name="ict-facekit",
-            neutral=neutral,
-            polygons=data["quads"],
-            uv=data["uv"],
-            uv_polygons=data["quads_uv"],
-            materials=materials,
-            material_of=data["face_material"],
-            shape_names=names,
-            deltas=data["expression_delta"].astype(np.float32) * step,
-            arkit=to_arkit,
-            joints=tuple(joints),
-            skin=skin,
-            parts={name: slice(int(r[0]), int(r[1])) for name, r in regions.items()},
-            licence=str(data["licence"]),
-        )
-    except (KeyError, ValueError, OSError) as error:
-        raise MediaError(f"{path}: not ICT-FaceKit's arrays ({error})") from error
+        return gltf_rig(file)
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:  # tables that point nowhere
+        raise MediaError(f"{path}: damaged: its parts don't fit together ({type(error).__name__}: {error})") from error
 
 
 __all__ = ["load_rig", "match_name"]

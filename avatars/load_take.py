@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from avatars.gltf_file import GltfFile, quaternion_matrix
-from avatars.load_rig import match_name
+from avatars.shape_names import match_name
 from studio.arkit import ARKIT
 from studio.errors import MediaError
 from studio.motion import FaceMotion, rotation_angles

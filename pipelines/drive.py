@@ -90,14 +90,14 @@ def by_video(
     path: str | os.PathLike[str],
     audio: Audio | None,
     fps: Fraction | None,
-    portrait: Portrait,
+    portrait: Portrait | None,
     *,
     intensity: float,
     head: str,
     reference: str,
     residual: str,
 ) -> Drive:
-    """A performance drives; its own sound goes along unless `audio` is given."""
+    """A performance drives; its own sound goes along unless `audio` is given. portrait: None for a head at rest."""
     from controls.performance import PerformanceDriver
     from studio.media import Clip
 
@@ -106,7 +106,7 @@ def by_video(
         audio = open_sound(path)
     driver = PerformanceDriver(
         path,
-        portrait=portrait.faces[0],
+        portrait=None if portrait is None else portrait.faces[0],
         intensity=intensity,
         head=head,
         reference=reference,
@@ -116,6 +116,13 @@ def by_video(
     rate = Fraction(fps or clip.fps)
     total = None if clip.duration is None else round(clip.duration * rate)
     return Drive(rate, total, audio, driver.stream)
+
+
+def in_place(stream: Iterable[FaceMotion]) -> Iterator[FaceMotion]:
+    """The turns of a recorded head without its way through the room, for a head that stands before a camera of its
+    own."""
+    for block in stream:
+        yield replace(block, head=block.head * np.float32([1, 1, 1, 0, 0, 0]), residual=None)
 
 
 def life(blink: float, gaze_motion: float, head_motion: float, seed: int) -> list[Layer]:

@@ -10,6 +10,7 @@ from studio.errors import OutputError, UsageError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".gif")
+CLEAR = (".webm", ".mov", ".png", ".webp")
 MOTIONS = (".csv", ".npz", ".json")
 
 HEADS = (".glb", ".vrm", ".usdc", ".usda", ".usdz", ".obj", ".ply")
@@ -65,8 +66,9 @@ def is_meshes(path: str | os.PathLike[str]) -> bool:
     return "%" in Path(path).name and Path(path).suffix.lower() in (".ply", ".obj")
 
 
-def check_output(path: str | os.PathLike[str], kind: str) -> Path:
-    """Raise if `path` can't become a "picture", "video", "motion", "head" or "take" (a motion, or a head in motion).
+def check_output(path: str | os.PathLike[str], kind: str, transparent: bool = False) -> Path:
+    """Raise if `path` can't become a "picture", "video", "motion", "head" or "take" (a motion, or a head in motion);
+    transparent: of a video, if it can't hold transparency.
 
     A head in motion may be a pattern of meshes, take/%05d.ply or .obj.
 
@@ -94,6 +96,8 @@ def check_output(path: str | os.PathLike[str], kind: str) -> Path:
         )
         more = ", or a folder (frames/) of pictures" if kind == "video" else ""
         raise UsageError(f"{path}: {shown}: {' '.join(endings)}{more}")
+    if transparent and target.suffix.lower() not in ("", *CLEAR):
+        raise UsageError(f"{path}: transparency is kept by {' '.join(CLEAR)} and by a folder (frames/) of pictures")
     from studio.picture import check_output as check_place
 
     check_place(place)

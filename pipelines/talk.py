@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.drive import Layer, added, by_motion, by_sound, by_video, life, mouth_at_rest, open_sound
+from pipelines.backdrop import Background, before, cut_out, read_background
+from pipelines.drive import Layer, added, by_motion, by_sound, by_video, in_place, life, mouth_at_rest, open_sound
 from pipelines.portrait import read_portrait
-from pipelines.scene import Scene
+from pipelines.scene import Scene, Solo
 from pipelines.take import Take
 from studio.errors import UsageError
 from studio.motion import FaceMotion
@@ -95,11 +96,12 @@ class TalkingPortraitPipeline:
         head_motion: float | None = None,
         neutralize: float | None = None,
         intensity: float = 1.0,
-        driver_head: str = "relative",
+        driver_head: str | None = None,
         reference: str = "match",
         residual: str = "auto",
         fps: Fraction | int | str | None = None,
         size: int | tuple[int, int] | None = None,
+        background: Background | str = "own",
         face: int | str = 0,
         seed: int = 0,
         transcript: str | os.PathLike[str] | None = None,
@@ -109,7 +111,8 @@ class TalkingPortraitPipeline:
     ) -> Take:
         """Animate a portrait.
 
-        portrait      path, (H, W, 3 or 4) uint8 array, or PIL image.
+        portrait      path, (H, W, 3 or 4) uint8 array, PIL image, or an avatar that is ready, such as a 3D head
+                      (`avatars.rig_avatar.RigAvatar`); size, background, face and neutralize are not for those.
         audio         speech: a path (a video's sound works too) or `studio.media.Audio`.
         driver        a performance video to copy. With `audio` as well, the motion is the driver's and
                       the sound is `audio`.
@@ -119,11 +122,14 @@ class TalkingPortraitPipeline:
         neutralize    0..1: how much of the portrait's own expression to take out first (default 0; where
                       sound or a recording drives, the lips are always taken to rest).
         intensity     0..2: how strongly a performance is copied.
-        driver_head   "relative", "absolute" or "off".
+        driver_head   "relative", "absolute" or "off": default relative for a portrait, absolute for a 3D head.
         reference     "match", "first" or "frontal": the driver's frame that stands for the portrait.
         residual      "auto", "on" or "off": copy also what the 52 shapes miss.
         fps           default 25 for sound, else the performance's own.
         size          long side, or (width, height).
+        background    "own" leaves a portrait's; else people are cut out, before RGB, a picture (H, W, 3), words for
+                      either (`pipelines.backdrop`), or "transparent": frames are (H, W, 4), to be saved as .webm
+                      or .mov.
         face          0 is the largest, or "all".
         seed          of blinks, glances and nods.
         transcript    what the speech says, if known: text, or a .txt, .srt, .vtt or .TextGrid. Lips get surer.
@@ -154,18 +160,31 @@ class TalkingPortraitPipeline:
         amounts = [float(speaks) if a is None else a for a in (blink, gaze_motion, head_motion)]
 
         sound = open_sound(audio)
-        seen = read_portrait(portrait, self.tracker, face=face, size=size)
+        ready = hasattr(portrait, "render")
+        kept = isinstance(background, str) and background == "own"
+        if ready and (size is not None or face or neutralize or not kept):
+            raise UsageError(
+                "size, face, neutralize and background are for portraits; an avatar that is ready has its own"
+            )
+        behind = read_background(background) if isinstance(background, str) and not kept else background
+        seen = None if ready else read_portrait(portrait, self.tracker, face=face, size=size)
+        turn = driver_head or ("absolute" if ready else "relative")
+        if ready:
+            residual = "off"
         if transcript is not None and not speaks:
             raise UsageError("a transcript goes with speech; here something else moves the face")
         if speaks:
             drive = by_sound(sound, self._speaker(transcript, language), rate or AUDIO_FPS)
         elif driver is not None:
             drive = by_video(
-                driver, sound, rate, seen, intensity=intensity, head=driver_head, reference=reference, residual=residual
+                driver, sound, rate, seen, intensity=intensity, head=turn, reference=reference, residual=residual
             )
         else:
-            drive = by_motion(motion, sound, rate, intensity, driver_head)
-        scene = Scene(seen, self.avatar)
+            drive = by_motion(motion, sound, rate, intensity, turn)
+        if seen is None:
+            scene: Scene | Solo = Solo(portrait)
+        else:
+            scene = Scene(seen if kept else cut_out(seen), self.avatar, transparent=not kept)
         rest = np.full(52, neutralize or 0.0, np.float32)
         if driver is None:  # speech and recordings say where the mouth is, a performance how it changes
             rest = np.maximum(rest, mouth_at_rest())
@@ -179,17 +198,21 @@ class TalkingPortraitPipeline:
                 stream = layer(stream)
             return added(stream, constant) if constant.any() else motions(stream)
 
+        def driven() -> Iterator[Any]:
+            return in_place(drive.stream()) if ready and not speaks else drive.stream()
+
         def move() -> Iterator[FaceMotion]:
-            return layered(drive.stream(), 0)
+            return layered(driven(), 0)
 
         def draw() -> Iterator[np.ndarray]:
-            base = ahead(drive.stream, room=2)
+            base = ahead(driven, room=2)
             try:
-                people = len(seen.faces)
+                people = scene.people
                 copies = itertools.tee(base, people) if people > 1 else [base]
                 streams = [layered(copy, i) for i, copy in enumerate(copies)]
-                yield from scene.frames(streams, neutralize=rest)
+                frames = scene.frames(streams, neutralize=rest)
+                yield from frames if kept else before(frames, behind, scene.size)
             finally:
                 base.close()
 
-        return Take(drive.fps, seen.size, drive.audio, drive.total, move, draw, cancel, lambda: drive.note)
+        return Take(drive.fps, scene.size, drive.audio, drive.total, move, draw, cancel, lambda: drive.note)

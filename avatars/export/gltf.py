@@ -110,10 +110,10 @@ def _material(gltf: Any, document: Any, buffer: Buffer, material: Any) -> Any:
     out = gltf.Material(
         name=material.name,
         pbrMetallicRoughness=made,
-        alphaMode="BLEND" if material.blend else "OPAQUE",
+        alphaMode="BLEND" if material.blend else "MASK" if material.cutoff else "OPAQUE",
         doubleSided=material.double_sided,
     )
-    out.alphaCutoff = None
+    out.alphaCutoff = material.cutoff or None
     if material.normal is not None:
         out.normalTexture = gltf.NormalMaterialTexture(index=_texture(gltf, document, buffer, material.normal))
     return out

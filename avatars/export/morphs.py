@@ -10,8 +10,8 @@ import numpy as np
 
 from avatars.export.gltf_buffer import Buffer
 from avatars.gltf_file import MOST_TRIANGLES, GltfFile
-from avatars.load_rig import match_name
 from avatars.rig import Material, Rig
+from avatars.shape_names import match_name
 from studio.arkit import ARKIT
 from studio.errors import MediaError, require
 
