@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ class Residual(nn.Module):
 class UNet(nn.Module):
     """Four levels down, residual blocks, four levels up: (B, 6, H, W) -> (B, 3, H, W), 0..1; H, W multiples of 16.
 
-    `_block` makes a level's convolutions, `_through` runs them: what TEASER changes.
+    `_block` makes a level's convolutions, `_through` runs them and may look at a `context`: what TEASER changes.
     """
 
     def __init__(self, before: int = 6, after: int = 3, residuals: int = 5) -> None:
@@ -65,10 +66,10 @@ class UNet(nn.Module):
     def _block(self, before: int, after: int, name: str) -> nn.Module:
         return double_conv(before, after, name)
 
-    def _through(self, name: str, x: Tensor) -> Tensor:
+    def _through(self, name: str, x: Tensor, context: Any) -> Tensor:
         return getattr(self, name)(x)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Any = None) -> Tensor:
         if x.dim() != 4 or x.shape[1] != 6 or x.shape[2] % 16 or x.shape[3] % 16:
             raise UsageError(
                 f"the renderer sees (B, 6, H, W), rendered shape then masked picture, H and W multiples of 16; "
@@ -76,13 +77,13 @@ class UNet(nn.Module):
             )
         kept = []
         for k in LEVELS:
-            x = self._through(f"encoder{k}", x)
+            x = self._through(f"encoder{k}", x, context)
             kept.append(x)
             x = F.max_pool2d(x, 2)
-        x = self.resnet_blocks(self._through("bottleneck", x))
+        x = self.resnet_blocks(self._through("bottleneck", x, context))
         for k in reversed(LEVELS):
             x = torch.cat([getattr(self, f"upconv{k}")(x), kept[k - 1]], 1)
-            x = self._through(f"decoder{k}", x)
+            x = self._through(f"decoder{k}", x, context)
         return torch.sigmoid(self.conv(x))
 
 
