@@ -7,14 +7,14 @@ linear; the way back keeps weights within 0..1. How much of each shape FLAME can
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avatars.flame.asset import IDENTITY, FlameAsset
-from avatars.flame.correspondence import eyeballs, facemesh_landmarks, person_of
+from avatars.flame.correspondence import eyeballs, facemesh_landmarks
 from avatars.flame.numpy_layer import axis_angle_matrices, flame_vertices
 from studio.arkit import ARKIT
 from studio.errors import UsageError
@@ -54,6 +54,11 @@ class ArkitMap:
     def expressions(self) -> int:
         """E."""
         return self.coefficients.shape[1] - 5
+
+    def on(self, person: FlameAsset) -> ArkitMap:
+        """The same coefficients, with what they move on another person's head (`person_of`)."""
+        rest = _moved(person, np.zeros((1, self.coefficients.shape[1])))[0]
+        return replace(self, deltas=(_moved(person, self.coefficients) - rest).astype(np.float32))
 
     def to_flame(self, motion: FaceMotion) -> dict[str, np.ndarray]:
         """A motion as arguments of `Flame` (float32, T frames): expression, jaw, eyelids, neck (the head's turn, which
@@ -112,10 +117,8 @@ class ArkitMap:
         return FaceMotion(weights, Fraction(fps), head=pose, start=start)
 
 
-def fit_arkit(
-    asset: FlameAsset, shape: np.ndarray | None = None, *, expressions: int = 100, source: Rig | None = None
-) -> ArkitMap:
-    """The map for a person's head (identity coefficients `shape`; the mean head without).
+def fit_arkit(asset: FlameAsset, *, expressions: int = 100, source: Rig | None = None) -> ArkitMap:
+    """The map, fitted on the mean head: FLAME's expressions are the same for everybody.
 
     source  the head whose ARKit shapes are carried over; the embedded one by default. Takes about two seconds.
 
@@ -127,10 +130,9 @@ def fit_arkit(
         from avatars.head import embedded_head
 
         source = embedded_head()
-    person = person_of(asset, shape)
-    points, numbers = facemesh_landmarks(person)
-    wanted = transfer_shapes(source, person.template, person.faces, points, numbers).astype(np.float64)
-    return fitted(person, wanted, expressions)
+    points, numbers = facemesh_landmarks(asset)
+    wanted = transfer_shapes(source, asset.template, asset.faces, points, numbers).astype(np.float64)
+    return fitted(asset, wanted, expressions)
 
 
 def fitted(person: FlameAsset, wanted: np.ndarray, expressions: int = 100) -> ArkitMap:

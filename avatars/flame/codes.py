@@ -38,6 +38,10 @@ class FlameCodes:
         """The same without gradients, on the CPU, in float32."""
         return self._each(lambda value: value.detach().float().cpu())
 
+    def to(self: Codes, device: Any = None, dtype: Any = None) -> Codes:
+        """The same on another device, of another kind of float."""
+        return self._each(lambda value: value.to(device=device, dtype=dtype))
+
     def head(self, flame: Flame) -> FlameOutput:
         """The heads, posed. Eyelids are left out where this FLAME has none."""
         lids = self.eyelids if hasattr(flame, "eyelids") else None

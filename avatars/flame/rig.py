@@ -22,13 +22,13 @@ def flame_rig(asset: FlameAsset, shape: np.ndarray | None = None, arkit: ArkitMa
     """A person's head: FLAME's mesh, skinning and joints, and ARKit's 52 shapes as FLAME says them.
 
     shape  identity coefficients (up to 300,), the mean head without.
-    arkit  made by `fit_arkit` for the same shape; made here where it is missing.
+    arkit  made by `fit_arkit` for this asset; made here where it is missing.
 
     The origin is moved between the outer eye corners, as every rig's; metres, +Y up, +Z out of the face. FLAME's own
     terms stay with it (`licence`). Raises UsageError for an asset without landmarks.
     """
     person = person_of(asset, shape)
-    arkit = arkit or fit_arkit(asset, shape)
+    moves = (arkit or fit_arkit(asset)).on(person).deltas.copy()
     middle = origin(person)
     balls = eyeballs(person)
     joints = person.regressor @ person.template - middle
@@ -37,8 +37,7 @@ def flame_rig(asset: FlameAsset, shape: np.ndarray | None = None, arkit: ArkitMa
         uv, corners = person.uv, np.c_[person.uv_faces, np.full(len(polygons), -1)]
     else:
         uv, corners = np.zeros((1, 2)), np.where(polygons < 0, -1, 0)
-    deltas = arkit.deltas.copy()
-    deltas[:, balls] = 0
+    moves[:, balls] = 0  # they turn
     return Rig(
         name="flame",
         neutral=(person.template - middle).astype(np.float32),
@@ -48,7 +47,7 @@ def flame_rig(asset: FlameAsset, shape: np.ndarray | None = None, arkit: ArkitMa
         materials=(Material("skin", SKIN, roughness=0.55), Material("eye", EYE, roughness=0.15)),
         material_of=balls[person.faces].all(1).astype(np.uint8),
         shape_names=ARKIT,
-        deltas=deltas,
+        deltas=moves,
         arkit=np.eye(len(ARKIT), dtype=np.float32),
         joints=tuple(Joint(name, up, tuple(map(float, p))) for (name, up), p in zip(_JOINTS, joints, strict=True)),
         skin=person.weights.astype(np.float32),

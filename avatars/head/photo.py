@@ -90,7 +90,7 @@ def skin_of(image: np.ndarray, rig: Rig, placed: np.ndarray, pose: Pose) -> np.n
     where = texels.spread(placed[:, :2], triangles)
     normals = vertex_normals(placed * [1, -1, -1], triangles)
     facing = texels.spread(normals, triangles)[..., 2]
-    seen = _visible(texels, placed, triangles, image.shape)
+    seen = visible(texels, placed, triangles, image.shape)
     height, width = image.shape[:2]
     inside = (where[..., 0] > 0) & (where[..., 0] < width - 1) & (where[..., 1] > 0) & (where[..., 1] < height - 1)
     column, row = np.arange(SIZE)[None], np.arange(SIZE)[:, None]
@@ -108,7 +108,7 @@ def skin_of(image: np.ndarray, rig: Rig, placed: np.ndarray, pose: Pose) -> np.n
     tone = _skin_tone(photo, trust, places)
     known = cv2.GaussianBlur(total, (0, 0), SIZE / 40)
     far = np.clip(1 - known / 0.2, 0, 1)[..., None]
-    filled = (1 - far) * _pulled(mixed, total) + far * _unseen(photo, trust, places, tone)
+    filled = (1 - far) * pulled(mixed, total) + far * _unseen(photo, trust, places, tone)
     share = np.clip(total / 0.3, 0, 1)[..., None]
     skin = with_margin(share * mixed + (1 - share) * filled, face, 16)
     made = np.clip(default_skin(SIZE) * (0.9 * tone / textures.SKIN), 0, 255)
@@ -141,7 +141,7 @@ def _unseen(photo: np.ndarray, trust: np.ndarray, places: np.ndarray, tone: np.n
     return share * hair + (1 - share) * neck
 
 
-def _visible(texels: Fragments, placed: np.ndarray, triangles: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def visible(texels: Fragments, placed: np.ndarray, triangles: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(SIZE, SIZE) bool: texels that nothing hides in the photo."""
     scale = min(1.0, 700 / max(shape[:2]))
     span = np.ptp(placed[:, 2])
@@ -155,7 +155,7 @@ def _visible(texels: Fragments, placed: np.ndarray, triangles: np.ndarray, shape
     return at[..., 2] > nearest[y, x] - 0.02 * span / far**2
 
 
-def _pulled(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
+def pulled(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
     """(H, W, 3) colours where they are known, spread smoothly to where they are not (push and pull over a pyramid,
     Grossman and Dally 1998)."""
     import cv2

@@ -12,6 +12,7 @@ face-studio reconstruct portrait.jpg -o head.glb
 face-studio reconstruct portrait.jpg -o head.glb --audio speech.wav          it speaks
 face-studio reconstruct portrait.jpg -o head.usdz --motion take.csv
 face-studio reconstruct portrait.jpg -o head.obj --turntable round.mp4
+face-studio reconstruct portrait.jpg --model smirk --flame FLAME2020/generic_model.pkl -o head.glb
 
 Heads have 52 ARKit shapes, correctives, joints for head, neck, jaw and eyes; metres, +Y up, facing +Z. What the photo
 doesn't show is filled in: a side view is plausible rather than true."""
@@ -32,6 +33,16 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("-o", "--output", metavar="OUT", help="the head: .glb, .usdc, .usda, .usdz or .obj")
     verb.add_argument("--turntable", metavar="OUT", help="also, or only, a video of the head once round")
     verb.add_argument("--face", type=face, default=0, metavar="N", help="which face, the largest first (default 1)")
+    published = verb.add_argument_group("published models")
+    published.add_argument(
+        "--model",
+        default="embedded",
+        metavar="NAME|FILE",
+        help="embedded (default), deca, smirk, teaser or mica, or a checkpoint of one",
+    )
+    published.add_argument("--flame", metavar="FILE", help="FLAME's file, or its folder, for a model that needs it")
+    published.add_argument("--device", default="cpu", metavar="NAME", help="where the model runs: cpu (default), cuda")
+    published.add_argument("--overlay", metavar="OUT", help="also a picture of the head's shape on the photo")
     moves = verb.add_argument_group("animation")
     moves.add_argument("--motion", metavar="TAKE", help="a take that moves it: .csv, .npz or .json")
     moves.add_argument("--audio", metavar="SPEECH", help="speech that it says")
@@ -67,14 +78,25 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError("a motion goes into a head: give -o head.glb")
     if args.turntable:
         check_output(args.turntable, "video")
+    if args.overlay:
+        if args.model == "embedded":
+            raise UsageError("--overlay goes with --model deca, smirk, teaser or mica")
+        check_output(args.overlay, "picture")
+    pipeline = ReconstructionPipeline.from_pretrained(args.model, args.flame, device=args.device)
     motion = None
     if args.motion:
         motion = FaceMotion.load(args.motion)
     elif args.audio:
         take = CapturePipeline()(args.audio, blink=args.life, gaze_motion=args.life, head_motion=args.life, fps=30)
         motion = take.motion
-    head = ReconstructionPipeline()(portrait, face=args.face)
+    head = pipeline(portrait, face=args.face)
     if args.output:
         say(args, str(head.save(args.output, motion)))
     if args.turntable:
         say(args, str(head.turntable(args.turntable)))
+    if args.overlay:
+        from pipelines.portrait import read_picture
+        from studio.picture import write_image
+
+        write_image(args.overlay, head.made.overlay(read_picture(portrait)[0]))
+        say(args, args.overlay)

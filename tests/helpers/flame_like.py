@@ -8,7 +8,7 @@ import numpy as np
 
 from avatars.facemesh import POINTS_68
 from avatars.flame.asset import IDENTITY, Embedding, FlameAsset
-from avatars.head import embedded_head
+from avatars.head import embedded_head, identity_basis
 from avatars.rig import Rig
 from studio.arkit import ARKIT, INDEX
 
@@ -39,6 +39,8 @@ def asset_of(rig: Rig) -> FlameAsset:
     shapes = rig.deltas[:, keep].astype(np.float64)
     shapedirs = np.zeros((count, 3, 400))
     shapedirs[:, :, IDENTITY : IDENTITY + len(SPAN)] = np.einsum("ms,svc->vcm", mix(), shapes[SPAN])
+    identity = identity_basis()[:, keep]
+    shapedirs[:, :, : len(identity)] = identity.transpose(1, 2, 0)
     weights = np.zeros((count, 5))
     for column, name in ((3, "eye_left"), (4, "eye_right")):
         weights[new[rig.parts[name].start] : new[rig.parts[name].stop - 1] + 1, column] = 1

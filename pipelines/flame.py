@@ -1,0 +1,228 @@
+"""Engines of reconstruction that speak FLAME: DECA, SMIRK, TEASER and MICA, each a photo's face as a FLAME head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.flame_face import FlameFace, from_codes, from_shape
+from studio.errors import UsageError, WeightsError, require
+from studio.motion import FaceMotion
+from studio.observation import Observation
+
+if TYPE_CHECKING:
+    from avatars.flame.arkit import ArkitMap
+    from avatars.flame.asset import FlameAsset
+    from avatars.flame.codes import FlameCodes
+    from avatars.flame.crop import Crop
+    from avatars.flame.layer import Flame
+
+MODELS = ("deca", "smirk", "teaser", "mica")
+"""Published models that make FLAME heads."""
+
+BATCH = 32
+"""Frames that a network sees at once."""
+
+
+@dataclass
+class FlameEngine:
+    """A picture and a face in it -> `FlameFace`; frames of a video -> `FaceMotion`.
+
+    name     of the published model; asset: FLAME, with landmarks.
+    network  the encoder: crops (B, 3, 224, 224) -> codes, or aligned faces -> shape for MICA.
+    detail   DECA's decoder of detail, or None.
+    device, dtype  where and how the network runs; heads are made in float32.
+    """
+
+    name: str
+    asset: FlameAsset
+    network: Any
+    detail: Any = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    _made: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        torch = require("torch", extra="models")
+        if self.dtype not in ("float32", "float16", "bfloat16"):
+            raise UsageError(f"dtype {self.dtype!r}: float32, float16 or bfloat16")
+        for part in (self.network, self.detail):
+            if part is not None:
+                part.to(device=self.device, dtype=getattr(torch, self.dtype)).eval()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_name: str | Path,
+        flame: str | Path | FlameAsset | None = None,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> FlameEngine:
+        """`path_or_name` is one of `MODELS`, or a checkpoint of one (or its folder); `flame` FLAME's file or folder.
+
+        Raises WeightsError for what is missing (it says where the authors give it, under which licence, and where to
+        put it) or is another model; MissingExtraError without torch.
+        """
+        require("torch", extra="models")
+        from avatars.flame.asset import FlameAsset, load_flame
+
+        name, path = identified(path_or_name)
+        network, detail = _networks(name, path)
+        asset = flame if isinstance(flame, FlameAsset) else load_flame(flame)
+        return cls(name, asset, network, detail, device, dtype)
+
+    def encode(self, pictures: Sequence[np.ndarray], crops: Sequence[Crop]) -> FlameCodes:
+        """Codes of B pictures (H, W, 3) uint8 RGB, each with its crop; float32 on the CPU. B may be 0."""
+        import torch
+
+        from avatars.flame.codes import joined
+        from avatars.flame.crop import cut_out_all
+
+        if self.name == "mica":
+            raise UsageError("MICA says who it is, not how the face is held; use deca or smirk")
+        parts = []
+        for at in range(0, max(len(pictures), 1), BATCH):
+            seen = torch.from_numpy(cut_out_all(pictures[at : at + BATCH], crops[at : at + BATCH]))
+            with torch.no_grad():
+                parts.append(self.network(seen.to(self.device, getattr(torch, self.dtype))).detach())
+        return joined(parts)
+
+    def crop(self, face: Observation) -> Crop:
+        """The crop that the model's authors make round a face."""
+        from avatars.flame.crop import DECA, SMIRK, crop_of
+
+        return crop_of(face.landmarks, DECA if self.name == "deca" else SMIRK)
+
+    def __call__(self, image: np.ndarray, face: Observation) -> FlameFace:
+        """image (H, W, 3) uint8 RGB."""
+        if self.name == "mica":
+            return from_shape(self, image, face)
+        crop = self.crop(face)
+        return from_codes(self, image, face, self.encode([image], [crop]), crop)
+
+    def motion(
+        self, seen: Iterable[tuple[Any, Observation | None]], fps: Fraction | int, *, smooth: float = 0.0
+    ) -> Iterator[FaceMotion]:
+        """The motion of a video in blocks, from its frames (with `image`) and the face in each, or None.
+
+        smooth  frames (standard deviation) over which the crops' place and size are smoothed within a block of
+                `BATCH` frames; 0 looks at each frame for itself.
+
+        A frame without a face keeps the last weights, with confidence 0.
+        """
+        last = FaceMotion.still(1, fps, start=-1)
+        for block in _blocks(seen, BATCH):
+            made = self._block(block, last, smooth)
+            last = made[len(made) - 1 :]
+            yield made
+
+    def _block(self, block: list[tuple[Any, Observation | None]], last: FaceMotion, smooth: float) -> FaceMotion:
+        from avatars.flame.crop import smoothed
+
+        faces = [face for _, face in block]
+        known = [k for k, face in enumerate(faces) if face is not None and face.confidence > 0]
+        crops = smoothed([self.crop(faces[k]) for k in known], smooth)  # type: ignore[arg-type]
+        codes = self.encode([block[k][0].image for k in known], crops)
+        heads = np.array([faces[k].head for k in known], np.float32).reshape(-1, 6)  # type: ignore[union-attr]
+        found = self.arkit().to_motion(codes, last.fps, head=heads)
+        weights, head = np.repeat(last.weights, len(block), 0), np.repeat(last.head, len(block), 0)
+        confidence = np.zeros(len(block), np.float32)
+        for row, k in enumerate(known):
+            weights[k:], head[k:] = found.weights[row], found.head[row]
+            confidence[k] = faces[k].confidence  # type: ignore[union-attr]
+        return FaceMotion(weights, last.fps, head, confidence, start=last.start + 1)
+
+    def arkit(self) -> ArkitMap:
+        """The map between FLAME's expressions and ARKit's shapes."""
+        from avatars.flame.arkit import fit_arkit
+
+        if "arkit" not in self._made:
+            self._made["arkit"] = fit_arkit(self.asset)
+        return self._made["arkit"]
+
+    def flame(self) -> Flame:
+        """FLAME's layer (`avatars.flame.layer.Flame`) on the engine's device, for fitting."""
+        from avatars.flame.layer import Flame
+
+        if "flame" not in self._made:
+            self._made["flame"] = Flame(self.asset).to(self.device)
+        return self._made["flame"]
+
+
+def identified(path_or_name: str | Path) -> tuple[str, Path | None]:
+    """(model, path or None) of a name, a checkpoint or its folder. A checkpoint is known by the keys that it holds.
+
+    Raises UsageError for an unknown name, WeightsError for a file that is none of `MODELS`.
+    """
+    from studio.weights import find, model, open_weights
+
+    if str(path_or_name) in MODELS:
+        return str(path_or_name), None
+    path = Path(path_or_name).expanduser()
+    if path.is_dir():
+        for name in MODELS:
+            if find(model(name), given=path) is not None:
+                return name, path
+        wanted = ", ".join(model(name).file().name for name in MODELS)
+        raise WeightsError(f"{path}: no checkpoint of a face model in this folder; looked for {wanted}")
+    if not path.is_file():
+        raise UsageError(
+            f"{path_or_name}: neither a model ({', '.join(MODELS)}, or embedded) nor a file. Name one, or give "
+            "its checkpoint"
+        )
+    tree = open_weights(path)
+    keys = [str(key).removeprefix("module.") for key in tree] if isinstance(tree, dict) else []
+    for name in MODELS:
+        begins = [begin for begin, _ in model(name).keys]
+        if begins and all(any(key == b or (b.endswith(".") and key.startswith(b)) for key in keys) for b in begins[:1]):
+            return name, path
+    raise WeightsError(f"{path}: none of {', '.join(MODELS)}; it holds {', '.join(keys[:4]) or 'no named arrays'}")
+
+
+def _networks(name: str, path: Path | None) -> tuple[Any, Any]:
+    """(encoder, detail decoder or None)."""
+    if name == "deca":
+        from avatars.deca.decoder import DetailDecoder
+        from avatars.deca.encoder import DecaEncoder
+
+        return DecaEncoder.from_pretrained(path), DetailDecoder.from_pretrained(path)
+    makers: dict[str, Callable[[], Any]] = {"smirk": _smirk, "teaser": _teaser, "mica": _mica}
+    return makers[name]().from_pretrained(path), None
+
+
+def _smirk() -> Any:
+    from avatars.smirk.encoder import SmirkEncoder
+
+    return SmirkEncoder
+
+
+def _teaser() -> Any:
+    from avatars.teaser.encoder import TeaserEncoder
+
+    return TeaserEncoder
+
+
+def _mica() -> Any:
+    from avatars.mica import MicaEncoder
+
+    return MicaEncoder
+
+
+def _blocks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    block: list[Any] = []
+    for item in items:
+        block.append(item)
+        if len(block) == size:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+__all__ = ["MODELS", "FlameEngine", "identified"]
