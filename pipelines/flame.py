@@ -160,7 +160,7 @@ def identified(path_or_name: str | Path) -> tuple[str, Path | None]:
 
     Raises UsageError for an unknown name, WeightsError for a file that is none of `MODELS`.
     """
-    from studio.weights import find, model, open_weights
+    from studio.weights import find, model, open_weights, recognised
 
     if str(path_or_name) in MODELS:
         return str(path_or_name), None
@@ -176,13 +176,11 @@ def identified(path_or_name: str | Path) -> tuple[str, Path | None]:
             f"{path_or_name}: neither a model ({', '.join(MODELS)}, or embedded) nor a file. Name one, or give "
             "its checkpoint"
         )
-    tree = open_weights(path)
-    keys = [str(key).removeprefix("module.") for key in tree] if isinstance(tree, dict) else []
-    for name in MODELS:
-        begins = [begin for begin, _ in model(name).keys]
-        if begins and all(any(key == b or (b.endswith(".") and key.startswith(b)) for key in keys) for b in begins[:1]):
-            return name, path
-    raise WeightsError(f"{path}: none of {', '.join(MODELS)}; it holds {', '.join(keys[:4]) or 'no named arrays'}")
+    known = recognised(open_weights(path))
+    if known is None or known.name not in MODELS:
+        what = f"it is {known.title}" if known else "nothing in it is known"
+        raise WeightsError(f"{path}: no checkpoint of {', '.join(MODELS)}; {what}")
+    return known.name, path
 
 
 def _networks(name: str, path: Path | None) -> tuple[Any, Any]:
