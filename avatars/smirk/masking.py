@@ -14,7 +14,7 @@ RADIUS = 10
 """Pixels of a 224 crop by which the face is widened before it is taken out."""
 
 SHARE = 0.01
-"""Of the rendered pixels, those that are kept."""
+"""Of the picture's pixels, how many of the face's are kept."""
 
 
 def hull_mask(landmarks: np.ndarray, size: int = 224) -> np.ndarray:
@@ -29,24 +29,36 @@ def hull_mask(landmarks: np.ndarray, size: int = 224) -> np.ndarray:
 
 
 def masked(
-    picture: Tensor, outside: Tensor, rendered: Tensor, kept: Tensor | None = None, *, radius: int = RADIUS
+    picture: Tensor,
+    outside: Tensor,
+    rendered: Tensor,
+    kept: Tensor | None = None,
+    *,
+    colours: Tensor | None = None,
+    radius: int = RADIUS,
 ) -> Tensor:
     """The picture without its face.
 
     outside   (B, 1, H, W): 1 outside the face's hull, as `hull_mask`; the hole is wider by `radius`.
     rendered  (B, 3, H, W): the drawn shape, whose pixels (those that aren't black) are taken out too.
-    kept      (B, 1, H, W) or None: where 1, the picture's own values are put back, channel by channel if above 0.
+    kept      (B, 1, H, W) or None: where 1, values are put back, channel by channel if above 0.
+    colours   (B, 3, H, W): what is put back; the picture itself without. Another expression moves the face's colours.
     """
     hole = F.max_pool2d(1 - outside.to(picture), 2 * radius + 1, stride=1, padding=radius)
     hole = torch.maximum(hole, (rendered > 0).any(1, keepdim=True).to(picture))
     out = picture * (1 - hole)
     if kept is None:
         return out
-    back = picture * kept.to(picture)
+    back = (picture if colours is None else colours) * kept.to(picture)
     return torch.where(back > 0, back, out)
 
 
-def sampled(rendered: Tensor, share: float = SHARE, *, generator: torch.Generator | None = None) -> Tensor:
-    """(B, 1, H, W), 1 at a random share of the rendered pixels: the few colours of skin that the renderer goes by."""
-    drawn = torch.rand(len(rendered), 1, *rendered.shape[2:], generator=generator, dtype=torch.float32)
-    return ((rendered > 0).any(1, keepdim=True) & (drawn.to(rendered.device) < share)).to(rendered)
+def sampled(shown: Tensor, share: float = SHARE, *, generator: torch.Generator | None = None) -> Tensor:
+    """(B, 1, H, W), 1 at random places among shown (B, 1, H, W; bool), `share` of all H W pixels on average: the few
+    colours of skin that the renderer goes by.
+    """
+    shown = shown.bool()
+    count = shown.sum((1, 2, 3), keepdim=True).clamp_min(1)
+    chance = share * shown.shape[2] * shown.shape[3] / count
+    drawn = torch.rand(shown.shape, generator=generator)
+    return (shown & (drawn.to(shown.device) < chance)).float()
