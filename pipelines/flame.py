@@ -122,6 +122,23 @@ class FlameEngine:
             last = made[len(made) - 1 :]
             yield made
 
+    def watch(
+        self, path: str | Path, *, fps: Fraction | int | None = None, face: int = 0, smooth: float = 1.0
+    ) -> Iterator[FaceMotion]:
+        """`motion` of a video file. face 0 is the largest of the first frame that shows so many; fps: the video's own.
+
+        Raises MediaError for what is no video, UsageError for MICA, which sees no motion.
+        """
+        from controls.tracker import FaceTracker
+        from studio.media import Clip
+
+        if self.name == "mica":
+            raise UsageError("MICA says who it is, not how the face moves; use deca or smirk")
+        clip = Clip.open(Path(path))
+        rate = Fraction(fps or clip.fps)
+        tracked = FaceTracker(max_faces=face + 1).track(clip.frames_at(rate))
+        return self.motion(_chosen(tracked, face), rate, smooth=smooth)
+
     def _block(self, block: list[tuple[Any, Observation | None]], last: FaceMotion, smooth: float) -> FaceMotion:
         from avatars.flame.crop import smoothed
 
@@ -210,6 +227,15 @@ def _mica() -> Any:
     from avatars.mica import MicaEncoder
 
     return MicaEncoder
+
+
+def _chosen(tracked: Iterable[tuple[Any, list[Observation]]], face: int) -> Iterator[tuple[Any, Observation | None]]:
+    """Each frame and the one face that is followed in it."""
+    who = None
+    for frame, faces in tracked:
+        if who is None and len(faces) > face:
+            who = faces[face].face_id
+        yield frame, next((one for one in faces if one.face_id == who), None)
 
 
 def _blocks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

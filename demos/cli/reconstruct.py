@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from demos.cli.options import add_common, face, number, sample, say
+from demos.cli.options import add_common, add_published, face, number, sample, say
 from studio.errors import UsageError
 
 EPILOG = """\
@@ -33,15 +33,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("-o", "--output", metavar="OUT", help="the head: .glb, .usdc, .usda, .usdz or .obj")
     verb.add_argument("--turntable", metavar="OUT", help="also, or only, a video of the head once round")
     verb.add_argument("--face", type=face, default=0, metavar="N", help="which face, the largest first (default 1)")
-    published = verb.add_argument_group("published models")
-    published.add_argument(
-        "--model",
-        default="embedded",
-        metavar="NAME|FILE",
-        help="embedded (default), deca, smirk, teaser or mica, or a checkpoint of one",
-    )
-    published.add_argument("--flame", metavar="FILE", help="FLAME's file, or its folder, for a model that needs it")
-    published.add_argument("--device", default="cpu", metavar="NAME", help="where the model runs: cpu (default), cuda")
+    published = add_published(verb, models="embedded (default), deca, smirk, teaser or mica")
     published.add_argument("--overlay", metavar="OUT", help="also a picture of the head's shape on the photo")
     moves = verb.add_argument_group("animation")
     moves.add_argument("--motion", metavar="TAKE", help="a take that moves it: .csv, .npz or .json")

@@ -238,6 +238,28 @@ class Colours(torch.nn.Module):
         return FlameCodes(mean, mean, mean, mean, mean)
 
 
+def test_capture_through_the_engine(known, observed, tmp_path) -> None:
+    from pipelines import CapturePipeline
+    from studio.motion import FaceMotion
+    from studio.writer import VideoWriter
+
+    engine, (picture, face) = known[0], observed
+    video = tmp_path / "take.mp4"
+    with VideoWriter(video, Fraction(25), size=(512, 512)) as writer:
+        for _ in range(5):
+            writer.write(picture)
+    take = CapturePipeline(engine=engine)(video)
+    take.save(tmp_path / "take.csv")
+    back = FaceMotion.load(tmp_path / "take.csv")
+    assert len(back) == 5
+    assert np.abs(take.motion.head[:, :3]).max() < 1e-6  # the oracle says straight on
+    assert np.abs(take.motion.head[:, 3:] - face.head[3:]).max() < 0.02  # the tracker says where
+    with pytest.raises(UsageError, match="MICA"):
+        FlameEngine("mica", engine.asset, torch.nn.Identity()).watch(video)
+    assert main(["capture", str(video), "--flame", "f.pkl", "-o", str(tmp_path / "b.csv")]) == 2
+    assert main(["capture", "a.wav", "--model", "smirk", "-o", str(tmp_path / "b.csv")]) == 2
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_half_precision(dtype, asset, observed) -> None:
     engine = FlameEngine("smirk", asset, Colours(), dtype=dtype)
