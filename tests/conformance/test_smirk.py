@@ -58,7 +58,7 @@ def test_codes(vectors, encoder, image) -> None:
 def test_backbones(vectors, encoder, image, name: str) -> None:
     maps = getattr(encoder, f"{name}_encoder").encoder(image)
     assert [list(m.shape[1:]) for m in maps] == vectors.expected[f"{name}.stage_shapes"].tolist()
-    vectors.check(f"{name}.stage0", maps[0], 1e-5)
+    vectors.check(f"{name}.stage0", maps[0], 1e-4)
     vectors.check(f"{name}.stage2_corner", maps[2], 1e-4)
     vectors.check(f"{name}.features_pooled", maps[-1].mean((2, 3)), 1e-3)
 
