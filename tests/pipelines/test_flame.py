@@ -22,13 +22,14 @@ from avatars.flame.camera import project
 from avatars.flame.codes import FlameCodes
 from avatars.flame.crop import DECA, SMIRK, crop_of
 from avatars.flame.layer import Flame
-from avatars.load_rig import load_rig
+from avatars.load_rig import load_rig, load_take
 from demos.cli import main
 from demos.cli.options import sample
 from pipelines import ReconstructionPipeline
 from pipelines.flame import FlameEngine, identified
 from studio.arkit import ARKIT
 from studio.errors import UsageError, WeightsError
+from studio.motion import FaceMotion
 
 pytestmark = pytest.mark.filterwarnings("ignore::studio.weights.LicenceWarning")
 
@@ -175,6 +176,29 @@ def test_a_right_answer_lies_on_the_face(known, observed) -> None:
     assert made.normals()[nose[1], nose[0], 2] > 180  # the nose's tip faces the viewer
 
 
+class Mean(torch.nn.Module):
+    """A regressor of identity that always sees the mean head."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        assert image.shape[1:] == (3, 112, 112)
+        assert -1 <= image.min() < -0.5 < 0.5 < image.max() <= 1
+        return torch.zeros(len(image), 300)
+
+
+def test_mica_lies_on_the_face_too(asset, observed) -> None:
+    """Identity alone: pose and expression come from the tracker."""
+    picture, face = observed
+    made = FlameEngine("mica", asset, Mean())(picture, face)
+    assert made.error < 0.12
+    assert made.weights[ARKIT.index("mouthSmileLeft")] > 0.2  # she smiles
+    seen = made.camera.project(made.vertices.astype(np.float64))
+    assert np.abs(seen - made.placed[:, :2]).max() < 0.35 * face.eye_span
+    middle = made.vertices[np.argmin(np.abs(made.vertices[:, 2]))][None].astype(np.float64)  # at the origin's depth
+    near = np.argmin(np.abs(made.vertices[:, 2]))
+    np.testing.assert_allclose(made.camera.project(middle)[0], made.placed[near, :2], atol=0.1)
+    assert made.codes is None and made.shape.shape == (300,)
+
+
 def test_the_texture_is_the_photo(known, observed, tmp_path) -> None:
     """Without texture coordinates the head takes the skin's colour; with them, the photo itself."""
     from avatars.flame.texture import with_photo
@@ -240,7 +264,6 @@ class Colours(torch.nn.Module):
 
 def test_capture_through_the_engine(known, observed, tmp_path) -> None:
     from pipelines import CapturePipeline
-    from studio.motion import FaceMotion
     from studio.writer import VideoWriter
 
     engine, (picture, face) = known[0], observed
@@ -335,8 +358,13 @@ def test_what_does_not_go_together(asset) -> None:
 
 def test_the_command_line(checkpoint, folder, portrait, tmp_path, capsys) -> None:
     words = ["reconstruct", str(portrait), "--model", str(checkpoint("smirk")), "--flame", str(folder)]
+    weights = np.zeros((3, 52), np.float32)
+    weights[:, ARKIT.index("jawOpen")] = 0.2, 0.5, 0.3
+    FaceMotion(weights, Fraction(25)).save(tmp_path / "take.csv")
+    words += ["--motion", str(tmp_path / "take.csv")]
     code = main([*words, "-o", str(tmp_path / "head.glb"), "--overlay", str(tmp_path / "over.png")])
     assert code == 0, capsys.readouterr().err
+    np.testing.assert_allclose(load_take(tmp_path / "head.glb").weights, weights, atol=1e-4)
     assert (tmp_path / "head.glb").stat().st_size > 500_000
     assert (tmp_path / "over.png").is_file()
     assert main(["reconstruct", str(portrait), "-o", str(tmp_path / "b.glb"), "--overlay", "o.png"]) == 2
