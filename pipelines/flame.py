@@ -29,6 +29,15 @@ BATCH = 32
 """Frames that a network sees at once."""
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """A frame of a video, and the face in it with its crop, where there is one."""
+
+    frame: Any
+    face: Observation | None
+    crop: Crop | None
+
+
 @dataclass
 class FlameEngine:
     """A picture and a face in it -> `FlameFace`; frames of a video -> `FaceMotion`.
@@ -111,16 +120,33 @@ class FlameEngine:
     ) -> Iterator[FaceMotion]:
         """The motion of a video in blocks, from its frames (with `image`) and the face in each, or None.
 
-        smooth  frames (standard deviation) over which the crops' place and size are smoothed within a block of
-                `BATCH` frames; 0 looks at each frame for itself.
+        smooth  frames (standard deviation) over which the crops' place and size are smoothed; 0 looks at each frame
+                for itself. Frames wait for four times as many after them.
 
         A frame without a face keeps the last weights, with confidence 0.
         """
-        last = FaceMotion.still(1, fps, start=-1)
-        for block in _blocks(seen, BATCH):
-            made = self._block(block, last, smooth)
-            last = made[len(made) - 1 :]
-            yield made
+        from avatars.flame.crop import smoothed
+
+        last, reach = FaceMotion.still(1, fps, start=-1), int(np.ceil(4 * smooth))
+        waiting: list[_Seen] = []
+        before: list[Crop] = []
+
+        def done(count: int) -> FaceMotion:
+            nonlocal last, waiting, before
+            known = [one for one in waiting if one.crop is not None]
+            calm = smoothed([*before, *(one.crop for one in known)], smooth)[len(before) :]  # type: ignore[list-item]
+            block, waiting = waiting[:count], waiting[count:]
+            before = ([*before, *(one.crop for one in block if one.crop is not None)])[-reach:] if reach else []
+            last = self._block(block, calm, last)
+            return last
+
+        for frame, face in seen:
+            there = face is not None and face.confidence > 0
+            waiting.append(_Seen(frame, face if there else None, self.crop(face) if there else None))  # type: ignore[arg-type]
+            if len(waiting) == BATCH + reach:
+                yield done(BATCH)
+        while waiting:
+            yield done(BATCH)
 
     def watch(
         self, path: str | Path, *, fps: Fraction | int | None = None, face: int = 0, smooth: float = 1.0
@@ -139,21 +165,19 @@ class FlameEngine:
         tracked = FaceTracker(max_faces=face + 1).track(clip.frames_at(rate))
         return self.motion(_chosen(tracked, face), rate, smooth=smooth)
 
-    def _block(self, block: list[tuple[Any, Observation | None]], last: FaceMotion, smooth: float) -> FaceMotion:
-        from avatars.flame.crop import smoothed
-
-        faces = [face for _, face in block]
-        known = [k for k, face in enumerate(faces) if face is not None and face.confidence > 0]
-        crops = smoothed([self.crop(faces[k]) for k in known], smooth)  # type: ignore[arg-type]
-        codes = self.encode([block[k][0].image for k in known], crops)
-        heads = np.array([faces[k].head for k in known], np.float32).reshape(-1, 6)  # type: ignore[union-attr]
+    def _block(self, block: list[_Seen], crops: Sequence[Crop], last: FaceMotion) -> FaceMotion:
+        """The motion of frames that follow on `last`; crops of those that show a face, in order."""
+        known = [k for k, one in enumerate(block) if one.face is not None]
+        codes = self.encode([block[k].frame.image for k in known], crops[: len(known)])
+        faces = [one.face for one in block if one.face is not None]
+        heads = np.array([face.head for face in faces], np.float32).reshape(-1, 6)
         found = self.arkit().to_motion(codes, last.fps, head=heads)
-        weights, head = np.repeat(last.weights, len(block), 0), np.repeat(last.head, len(block), 0)
+        weights, head = (np.repeat(table[-1:], len(block), 0) for table in (last.weights, last.head))
         confidence = np.zeros(len(block), np.float32)
         for row, k in enumerate(known):
             weights[k:], head[k:] = found.weights[row], found.head[row]
-            confidence[k] = faces[k].confidence  # type: ignore[union-attr]
-        return FaceMotion(weights, last.fps, head, confidence, start=last.start + 1)
+            confidence[k] = faces[row].confidence
+        return FaceMotion(weights, last.fps, head, confidence, start=last.start + len(last))
 
     def arkit(self) -> ArkitMap:
         """The map between FLAME's expressions and ARKit's shapes."""
@@ -236,17 +260,6 @@ def _chosen(tracked: Iterable[tuple[Any, list[Observation]]], face: int) -> Iter
         if who is None and len(faces) > face:
             who = faces[face].face_id
         yield frame, next((one for one in faces if one.face_id == who), None)
-
-
-def _blocks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    block: list[Any] = []
-    for item in items:
-        block.append(item)
-        if len(block) == size:
-            yield block
-            block = []
-    if block:
-        yield block
 
 
 __all__ = ["MODELS", "FlameEngine", "identified"]

@@ -77,6 +77,7 @@ def portrait(shared) -> Path:
     return shared / "data" / "portraits" / "neutral_long_hair.png"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["smirk", "deca", "teaser", "mica"])
 def test_from_checkpoint_to_glb(name, checkpoint, folder, portrait, tmp_path) -> None:
     pipeline = ReconstructionPipeline.from_pretrained(checkpoint(name), folder / "generic_model.pkl")
@@ -262,6 +263,42 @@ class Colours(torch.nn.Module):
         return FlameCodes(mean, mean, mean, mean, mean)
 
 
+def test_crops_are_smoothed_as_one_video(asset, observed, monkeypatch) -> None:
+    """Blocks don't show: each frame gets the crop that it has in the whole video smoothed at once."""
+    from avatars.flame.crop import smoothed
+
+    picture, face = observed
+    rng = np.random.default_rng(0)
+    faces = [replace(face, landmarks=face.landmarks + rng.normal(0, 3, 3).astype(np.float32)) for _ in range(80)]
+    engine, cut = FlameEngine("smirk", asset, Colours()), []
+
+    def encode(pictures, crops):
+        cut.extend(crop.to_crop for crop in crops)
+        none = torch.zeros(len(pictures), 3)
+        return FlameCodes(none, none, none, none, none)
+
+    monkeypatch.setattr(engine, "encode", encode)
+    frame = SimpleNamespace(image=picture)
+    blocks = list(engine.motion(((frame, one) for one in faces), 25, smooth=2.0))
+    assert [len(block) for block in blocks] == [32, 32, 16]
+    whole = [crop.to_crop for crop in smoothed([engine.crop(one) for one in faces], 2.0)]
+    np.testing.assert_allclose(cut, whole, atol=0.02)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_on_a_graphics_card(asset, observed) -> None:
+    from avatars.smirk.encoder import SmirkEncoder
+
+    torch.manual_seed(0)
+    network = SmirkEncoder()
+    picture, face = observed
+    there = FlameEngine("smirk", asset, network, device="cuda")
+    crop = there.crop(face)
+    far = there.encode([picture], [crop])
+    near = FlameEngine("smirk", asset, network).encode([picture], [crop])
+    np.testing.assert_allclose(far.shape, near.shape, atol=1e-2)
+
+
 def test_capture_through_the_engine(known, observed, tmp_path) -> None:
     from pipelines import CapturePipeline
     from studio.writer import VideoWriter
@@ -356,6 +393,7 @@ def test_what_does_not_go_together(asset) -> None:
     assert ReconstructionPipeline.from_pretrained().engine.__name__ == "embedded"
 
 
+@pytest.mark.slow
 def test_the_command_line(checkpoint, folder, portrait, tmp_path, capsys) -> None:
     words = ["reconstruct", str(portrait), "--model", str(checkpoint("smirk")), "--flame", str(folder)]
     weights = np.zeros((3, 52), np.float32)

@@ -89,6 +89,7 @@ def test_a_picture(edit) -> None:
     assert np.abs(shapes[0] - shapes[2]).max() > 0.05
 
 
+@pytest.mark.slow
 def test_from_a_checkpoint(tmp_path) -> None:
     vectors = Vectors("smirk")
     weights = vectors.arrays("smirk_encoder") | vectors.arrays("smirk_generator")
