@@ -28,6 +28,15 @@ IRIS_RIGHT = np.array([468, 469, 470, 471, 472])
 IRIS_LEFT = np.array([473, 474, 475, 476, 477])
 BROW_RIGHT = np.array([70, 63, 105, 66, 107, 55, 65, 52, 53, 46])
 BROW_LEFT = np.array([300, 293, 334, 296, 336, 285, 295, 282, 283, 276])
+POINTS_68 = np.array([127, 93, 132, 58, 172, 150, 149, 148, 152, 377, 378, 379, 397, 288, 361, 323, 356,
+                      70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 168, 197, 5, 4, 98, 97, 2, 326, 327,
+                      33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,
+                      61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,
+                      78, 81, 13, 311, 308, 402, 14, 178])  # fmt: skip
+"""Which FaceMesh points stand for the 68 of the 300-W annotation (Sagonas et al. 2013), in its order: contour from the
+subject's right ear over the chin (8) to the left; brows, nose, right eye, left eye, outer and inner lips. On
+ICT-FaceKit's head they lie .03 eye spans from its own 68 inside the face, .1 along the contour. Points there, not the
+same detector: contour points of a detector of 68 follow the silhouette."""
 RIGID = np.array([33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 10, 151, 9, 67, 297, 103, 332,
                   127, 356, 234, 454, 116, 345])  # fmt: skip
 """Points that expressions hardly move: they carry the head's pose."""

@@ -38,10 +38,10 @@ class Similarity:
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> Similarity:
-    """The best one from (N, 3) to (N, 3) (Umeyama 1991)."""
+    """The best one from (N, D) to (N, D), D = 2 or 3 (Umeyama 1991)."""
     a, b = source - source.mean(0), target - target.mean(0)
     left, sizes, right = np.linalg.svd(b.T @ a)
-    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
+    flip = np.diag([*[1.0] * (a.shape[1] - 1), np.sign(np.linalg.det(left @ right))])
     rotation = left @ flip @ right
     scale = float((sizes * np.diag(flip)).sum() / (a**2).sum())
     return Similarity(scale, rotation, target.mean(0) - scale * rotation @ source.mean(0))

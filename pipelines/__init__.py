@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipelines.capture import Capture, CapturePipeline
     from pipelines.edit import ExpressionEditPipeline
+    from pipelines.flame_edit import NeuralEditPipeline
     from pipelines.reconstruct import Reconstruction, ReconstructionPipeline
     from pipelines.stream import StreamPipeline
     from pipelines.take import Still, Take
@@ -20,6 +21,7 @@ _HOME = {
     "Capture": "capture",
     "CapturePipeline": "capture",
     "ExpressionEditPipeline": "edit",
+    "NeuralEditPipeline": "flame_edit",
     "Reconstruction": "reconstruct",
     "ReconstructionPipeline": "reconstruct",
     "Still": "take",
@@ -31,6 +33,7 @@ __all__ = [
     "Capture",
     "CapturePipeline",
     "ExpressionEditPipeline",
+    "NeuralEditPipeline",
     "Reconstruction",
     "ReconstructionPipeline",
     "Still",

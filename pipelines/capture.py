@@ -143,10 +143,12 @@ class CapturePipeline:
         CapturePipeline()("talk.mp4").save("take.csv")
 
     driver  turns sound into motion (default `controls.lipsync.driver.LipSyncDriver`).
+    engine  sees the face of a video in place of the fit to landmarks: `pipelines.flame.FlameEngine`.
     """
 
-    def __init__(self, driver: Any = None) -> None:
+    def __init__(self, driver: Any = None, engine: Any = None) -> None:
         self._driver = driver
+        self.engine = engine
 
     @property
     def driver(self) -> Any:
@@ -220,6 +222,9 @@ class CapturePipeline:
 
         clip = Clip.open(path)
         rate = fps or clip.fps
-        driver = PerformanceDriver(path, head="absolute", residual="off", fps=rate, face=face)
         total = None if clip.duration is None else round(clip.duration * rate)
+        if self.engine is not None:
+            watch = self.engine.watch
+            return Capture(rate, total, lambda: watch(path, fps=rate, face=face), True, str(path), progress, cancel)
+        driver = PerformanceDriver(path, head="absolute", residual="off", fps=rate, face=face)
         return Capture(rate, total, driver.stream, True, str(path), progress, cancel)

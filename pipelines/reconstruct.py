@@ -34,6 +34,7 @@ class Reconstruction:
     weights  (52,) float32 ARKit: the expression that the photo wears.
     error    root mean square distance of the head's landmarks from the photo's, in eye spans; None if not measured.
     source   what messages call the photo.
+    made     all that the engine found, `pipelines.flame_face.FlameFace` where FLAME was asked for.
     """
 
     rig: Rig
@@ -41,6 +42,7 @@ class Reconstruction:
     error: float | None = None
     source: str = "the portrait"
     seconds: float = field(default=0.0, compare=False)
+    made: Any = field(default=None, compare=False, repr=False)
 
     def save(
         self,
@@ -112,6 +114,31 @@ class ReconstructionPipeline:
         self.engine = engine or embedded
         self._tracker = tracker
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_name: str | os.PathLike[str] = "embedded",
+        flame: Any = None,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        tracker: Any = None,
+    ) -> ReconstructionPipeline:
+        """With a published model instead of the embedded head: "deca", "smirk", "teaser", "mica", or a checkpoint of
+        one or its folder. `flame` is FLAME's file or folder. "embedded" needs neither.
+
+        Without a path the models' folder and the Hugging Face cache are searched; nothing is downloaded. Raises
+        WeightsError for what is missing, which says where its authors give it, under which licence, and where to put
+        it.
+        """
+        if str(path_or_name) == "embedded":
+            if flame is not None:
+                raise UsageError("the embedded head needs no FLAME; name a model that does: deca, smirk, mica")
+            return cls(tracker=tracker)
+        from pipelines.flame import FlameEngine
+
+        return cls(FlameEngine.from_pretrained(os.fspath(path_or_name), flame, device=device, dtype=dtype), tracker)
+
     def __call__(self, portrait: Any, *, face: int = 0) -> Reconstruction:
         """portrait: a path, an array (H, W, 3 or 4) uint8 or a PIL image; face counts from 0, the largest.
 
@@ -125,7 +152,7 @@ class ReconstructionPipeline:
         seen = read_portrait(portrait, self._tracker, face=face)
         made = self.engine(seen.over(), seen.faces[0])
         error = getattr(made, "error", None)
-        return Reconstruction(made.rig, made.weights, error, seen.name, time.monotonic() - began)
+        return Reconstruction(made.rig, made.weights, error, seen.name, time.monotonic() - began, made)
 
 
 def embedded(image: np.ndarray, face: Observation) -> Any:

@@ -23,12 +23,14 @@ def flame_vertices(
     """
     batch = len(shape)
     pose = np.zeros((batch, 15)) if pose is None else np.asarray(pose, np.float64)
-    rest = asset.template + np.einsum("vck,bk->bvc", asset.shapedirs[:, :, : shape.shape[1]], shape)
+    rest = asset.template + np.einsum("vck,bk->bvc", asset.shapedirs[:, :, : shape.shape[1]], shape, optimize=True)
     columns = asset.shapedirs[:, :, IDENTITY : IDENTITY + expression.shape[1]]
-    rest = rest + np.einsum("vck,bk->bvc", columns, expression)
-    joints = np.einsum("jv,bvc->bjc", asset.regressor, rest)
+    rest = rest + np.einsum("vck,bk->bvc", columns, expression, optimize=True)
+    joints = np.einsum("jv,bvc->bjc", asset.regressor, rest, optimize=True)
     rotations = axis_angle_matrices(pose.reshape(batch, 5, 3))
-    rest = rest + np.einsum("vck,bk->bvc", asset.posedirs, (rotations[:, 1:] - np.eye(3)).reshape(batch, 36))
+    rest = rest + np.einsum(
+        "vck,bk->bvc", asset.posedirs, (rotations[:, 1:] - np.eye(3)).reshape(batch, 36), optimize=True
+    )
     world = np.zeros((batch, 5, 4, 4))
     for j, parent in enumerate(PARENTS):
         own = np.tile(np.eye(4), (batch, 1, 1))
@@ -37,7 +39,7 @@ def flame_vertices(
         world[:, j] = own if parent < 0 else world[:, parent] @ own
     posed = world[..., :3, 3].copy()
     world[..., :3, 3] -= np.einsum("bjrc,bjc->bjr", world[..., :3, :3], joints)
-    blended = np.einsum("vj,bjrc->bvrc", asset.weights, world[..., :3, :])
+    blended = np.einsum("vj,bjrc->bvrc", asset.weights, world[..., :3, :], optimize=True)
     out = np.einsum("bvrc,bvc->bvr", blended[..., :3], rest) + blended[..., 3]
     if eyelids is not None:
         if asset.eyelids is None:

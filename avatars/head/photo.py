@@ -91,7 +91,7 @@ def skin_of(image: np.ndarray, rig: Rig, placed: np.ndarray, pose: Pose) -> np.n
     where = texels.spread(placed[:, :2], triangles)
     normals = vertex_normals(placed * [1, -1, -1], triangles)
     facing = texels.spread(normals, triangles)[..., 2]
-    seen = _visible(texels, placed, triangles, image.shape)
+    seen = visible(texels, placed, triangles, image.shape)
     height, width = image.shape[:2]
     inside = (where[..., 0] > 0) & (where[..., 0] < width - 1) & (where[..., 1] > 0) & (where[..., 1] < height - 1)
     column, row = np.arange(SIZE)[None], np.arange(SIZE)[:, None]
@@ -109,7 +109,7 @@ def skin_of(image: np.ndarray, rig: Rig, placed: np.ndarray, pose: Pose) -> np.n
     tone = _skin_tone(photo, trust, places)
     known = cv2.GaussianBlur(total, (0, 0), SIZE / 40)
     far = np.clip(1 - known / 0.2, 0, 1)[..., None]
-    filled = (1 - far) * _pulled(mixed, total) + far * _unseen(photo, trust, places, tone)
+    filled = (1 - far) * pulled(mixed, total) + far * _unseen(photo, trust, places, tone)
     share = np.clip(total / 0.3, 0, 1)[..., None]
     skin = _without_lashes(share * mixed + (1 - share) * filled, rig, texels, face)
     skin = with_margin(skin, face, 16)
@@ -124,7 +124,7 @@ def _without_lashes(skin: np.ndarray, rig: Rig, texels: Fragments, face: np.ndar
     fall = np.maximum(*(-rig.deltas[INDEX[f"eyeBlink{side}"], :, 1] for side in ("Left", "Right")))
     lid = texels.spread(np.maximum(fall / fall.max(), 0)[:, None].astype(np.float32), rig.triangles)[..., 0]
     lid = np.clip((lid - 0.25) / 0.25, 0, 1) * face
-    around = _pulled(skin.astype(np.float32), (face & (lid <= 0)).astype(np.float32))
+    around = pulled(skin.astype(np.float32), (face & (lid <= 0)).astype(np.float32))
     darker = np.clip((0.92 - skin.mean(2) / np.maximum(around.mean(2), 1)) / 0.2, 0, 1)
     edge = np.minimum(default_skin(SIZE).mean(2) / textures.SKIN.mean(), 1)
     amount = (lid * darker)[..., None]
@@ -157,7 +157,7 @@ def _unseen(photo: np.ndarray, trust: np.ndarray, places: np.ndarray, tone: np.n
     return share * hair + (1 - share) * neck
 
 
-def _visible(texels: Fragments, placed: np.ndarray, triangles: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def visible(texels: Fragments, placed: np.ndarray, triangles: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(SIZE, SIZE) bool: texels that nothing hides in the photo."""
     scale = min(1.0, 700 / max(shape[:2]))
     span = np.ptp(placed[:, 2])
@@ -171,7 +171,7 @@ def _visible(texels: Fragments, placed: np.ndarray, triangles: np.ndarray, shape
     return at[..., 2] > nearest[y, x] - 0.02 * span / far**2
 
 
-def _pulled(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
+def pulled(colours: np.ndarray, trust: np.ndarray) -> np.ndarray:
     """(H, W, 3) colours where they are known, spread smoothly to where they are not (push and pull over a pyramid,
     Grossman and Dally 1998)."""
     import cv2

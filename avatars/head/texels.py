@@ -10,11 +10,11 @@ from avatars.rig import Rig
 from avatars.shade3d import Fragments, rasterise
 
 
-def texels(rig: Rig, size: int, material: str = "skin") -> Fragments:
+def texels(rig: Rig, size: int, material: str | None = "skin") -> Fragments:
     """For each pixel of a material's picture (size, size) the triangle of `rig.triangles` that wears it, and where on
-    it."""
-    number = next(i for i, m in enumerate(rig.materials) if m.name == material)
-    worn = np.flatnonzero(rig.material_of[rig.triangle_polygon] == number)
+    it; None for a picture that all materials share."""
+    number = next((i for i, m in enumerate(rig.materials) if m.name == material), None)
+    worn = np.flatnonzero((rig.material_of[rig.triangle_polygon] == number) | (number is None))
     corners = rig.uv[rig.uv_triangles[worn]].reshape(-1, 2)
     pixels = np.column_stack([corners[:, 0] * size, (1 - corners[:, 1]) * size, np.ones(len(corners))])
     triangles = np.arange(len(corners)).reshape(-1, 3)

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from demos.cli.options import add_common, add_reduce, add_transcript, check_reduce, face, number, rate, reporter, say
+from demos.cli.options import (
+    add_common,
+    add_published,
+    add_reduce,
+    add_transcript,
+    check_reduce,
+    face,
+    number,
+    rate,
+    reporter,
+    say,
+)
 from studio.errors import UsageError
 
 EPILOG = """\
@@ -14,6 +26,7 @@ face-studio capture speech.wav --fps 60 --blink 1 -o take.npz
 face-studio capture talk.mp4 -o take.glb                         a head that moves, for Blender, Unreal, three.js
 face-studio capture talk.mp4 --rig my_head.glb --reduce 0.001 -o take.glb
 face-studio capture talk.mp4 -o take/%05d.ply                    a mesh a frame; also .obj
+face-studio capture talk.mp4 --model smirk --flame generic_model.pkl -o take.csv
 face-studio capture speech.wav --events json -o take.csv        also take.visemes.json, as Rhubarb writes it
 
 .csv is the format of Live Link Face (Unreal, Blender add-ons), .npz and .json are our own."""
@@ -48,6 +61,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument(
         "--face", type=face, default=0, metavar="N", help="which face of a video, the largest first (default 1)"
     )
+    add_published(verb, models="of a video: embedded (default), deca, smirk or teaser")
     spoken = verb.add_argument_group("speech")
     add_transcript(spoken)
     spoken.add_argument(
@@ -85,7 +99,7 @@ def run(args: argparse.Namespace) -> None:
             raise UsageError(f"{args.output}: --rig goes with {' '.join(ANIMATED)}; this is a motion alone")
         rig = open_rig(args.rig)
     progress = reporter(args)
-    take = CapturePipeline()(
+    take = CapturePipeline(engine=_engine(args))(
         args.source,
         fps=args.fps,
         face=args.face,
@@ -106,3 +120,18 @@ def run(args: argparse.Namespace) -> None:
     say(args, str(take.save(args.output, rig=rig, tolerance=args.reduce)))
     if beside is not None:
         say(args, str(take.save_events(beside, args.events)))
+
+
+def _engine(args: argparse.Namespace) -> Any:
+    """What sees the faces of a video, None for the embedded fit."""
+    from pipelines.output import is_video
+
+    if args.model == "embedded":
+        if args.flame:
+            raise UsageError("--flame goes with --model deca, smirk or teaser")
+        return None
+    if not is_video(args.source):
+        raise UsageError(f"--model {args.model} sees the face of a video; {args.source} is none")
+    from pipelines.flame import FlameEngine
+
+    return FlameEngine.from_pretrained(args.model, args.flame, device=args.device)

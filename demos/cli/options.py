@@ -153,6 +153,15 @@ def check_reduce(args: argparse.Namespace) -> None:
         raise UsageError(f"{args.output}: --reduce goes with .glb")
 
 
+def add_published(verb: argparse.ArgumentParser, *, models: str) -> argparse._ArgumentGroup:
+    """--model, --flame and --device; models: the names that there are."""
+    group = verb.add_argument_group("published models")
+    group.add_argument("--model", default="embedded", metavar="NAME|FILE", help=f"{models}, or a checkpoint of one")
+    group.add_argument("--flame", metavar="FILE", help="FLAME's file, or its folder, for a model that needs it")
+    group.add_argument("--device", default="cpu", metavar="NAME", help="where the model runs: cpu (default), cuda")
+    return group
+
+
 def add_common(verb: argparse.ArgumentParser) -> None:
     """How the work is shown."""
     group = verb.add_argument_group("messages")

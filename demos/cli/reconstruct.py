@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from demos.cli.options import add_common, add_reduce, check_reduce, face, number, sample, say
+from demos.cli.options import add_common, add_published, add_reduce, check_reduce, face, number, sample, say
 from studio.errors import UsageError
 
 EPILOG = """\
@@ -15,6 +15,7 @@ face-studio reconstruct portrait.jpg -o head.usdz --motion take.csv
 face-studio reconstruct portrait.jpg -o head.vrm --author "Ann Example"      VRM 1.0, for VTuber programs
 face-studio reconstruct portrait.jpg -o take/%05d.ply --motion take.csv      a mesh a frame; also .obj
 face-studio reconstruct portrait.jpg -o head.obj --turntable round.mp4
+face-studio reconstruct portrait.jpg --model smirk --flame FLAME2020/generic_model.pkl -o head.glb
 
 Heads have 52 ARKit shapes, correctives, joints for head, neck, jaw and eyes; metres, +Y up, facing +Z. What the photo
 doesn't show is filled in: a side view is plausible rather than true. A VRM allows nobody but its author anything;
@@ -37,6 +38,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("--turntable", metavar="OUT", help="also, or only, a video of the head once round")
     verb.add_argument("--face", type=face, default=0, metavar="N", help="which face, the largest first (default 1)")
     verb.add_argument("--author", action="append", metavar="NAME", help="of a .vrm, who made it; may stand repeatedly")
+    published = add_published(verb, models="embedded (default), deca, smirk, teaser or mica")
+    published.add_argument("--overlay", metavar="OUT", help="also a picture of the head's shape on the photo")
     moves = verb.add_argument_group("animation")
     moves.add_argument("--motion", metavar="TAKE", help="a take that moves it: .csv, .npz or .json")
     moves.add_argument("--audio", metavar="SPEECH", help="speech that it says")
@@ -72,13 +75,18 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError("a motion goes into a head: give -o head.glb")
     if args.turntable:
         check_output(args.turntable, "video")
+    if args.overlay:
+        if args.model == "embedded":
+            raise UsageError("--overlay goes with --model deca, smirk, teaser or mica")
+        check_output(args.overlay, "picture")
+    pipeline = ReconstructionPipeline.from_pretrained(args.model, args.flame, device=args.device)
     motion = None
     if args.motion:
         motion = FaceMotion.load(args.motion)
     elif args.audio:
         take = CapturePipeline()(args.audio, blink=args.life, gaze_motion=args.life, head_motion=args.life, fps=30)
         motion = take.motion
-    head = ReconstructionPipeline()(portrait, face=args.face)
+    head = pipeline(portrait, face=args.face)
     if args.output:
         meta = None
         if args.author:
@@ -88,6 +96,12 @@ def run(args: argparse.Namespace) -> None:
         say(args, str(head.save(args.output, motion, tolerance=args.reduce, meta=meta)))
     if args.turntable:
         say(args, str(head.turntable(args.turntable)))
+    if args.overlay:
+        from pipelines.portrait import read_picture
+        from studio.picture import write_image
+
+        write_image(args.overlay, head.made.overlay(read_picture(portrait)[0]))
+        say(args, args.overlay)
 
 
 def _check_kind(args: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """Checkpoints: opened safely, known by name, loaded strictly. Nothing is run and nothing is downloaded unasked."""
 
+from studio.weights.converting import convert, recognised
 from studio.weights.loading import load_into, save_weights, sha256
 from studio.weights.models import MODELS, model
 from studio.weights.opening import open_weights, state_dict
@@ -18,12 +19,14 @@ __all__ = [
     "LicenceWarning",
     "PublishedFile",
     "PublishedModel",
+    "convert",
     "find",
     "load_into",
     "locate",
     "model",
     "models_folder",
     "open_weights",
+    "recognised",
     "save_weights",
     "sha256",
     "state_dict",

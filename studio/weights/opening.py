@@ -69,6 +69,9 @@ def state_dict(path: str | Path, top: str | None = None, *, prefix: str = "") ->
     """
     tree = open_weights(path)
     if top is not None:
+        flat = isinstance(tree, Mapping) and top not in tree and any(str(key).startswith(f"{top}.") for key in tree)
+        if flat:  # a converted checkpoint: its parts are joined by dots
+            tree = {top: {str(k)[len(top) + 1 :]: v for k, v in tree.items() if str(k).startswith(f"{top}.")}}
         if not isinstance(tree, Mapping) or top not in tree:
             held = ", ".join(map(str, list(tree)[:8])) if isinstance(tree, Mapping) else type(tree).__name__
             raise WeightsError(f"{path}: no part {top!r}, it holds {held}; is it another model's checkpoint?")

@@ -59,7 +59,7 @@ def test_version():
     assert run("--version")[:2] == (0, f"face-studio {__version__}\n")
 
 
-@pytest.mark.parametrize("verb", ["animate", "edit", "capture", "rig", "stream", "doctor"])
+@pytest.mark.parametrize("verb", ["animate", "edit", "capture", "rig", "stream", "models", "doctor"])
 def test_each_verb_has_help(verb):
     code, out, _ = run(verb, "--help")
     assert code == 0 and f"face-studio {verb}" in out

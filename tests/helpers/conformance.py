@@ -7,7 +7,9 @@ differs fails.
 
 from __future__ import annotations
 
+import fnmatch
 import importlib.util
+import itertools
 import json
 import os
 from pathlib import Path
@@ -55,6 +57,17 @@ class Vectors:
         """{key: shape} of a part's whole state dict, constructor entries too."""
         return {e["key"]: tuple(e["shape"]) for e in self.manifest["parts"][part]["state_dict"]}
 
+    def view(self, name: str) -> str | None:
+        """How the manifest says that an expected array was cut from the full output. It names several arrays by
+        "a and b", by alternatives "a|b.c" for one component, or by "a.*".
+        """
+        for several, view in self.manifest.get("expected_views", {}).items():
+            for pattern in several.split(" and "):
+                parts = [part.split("|") for part in pattern.split(".")]
+                if any(fnmatch.fnmatchcase(name, ".".join(way)) for way in itertools.product(*parts)):
+                    return view
+        return None
+
     def check(self, name: str, got: Any, tolerance: float) -> None:
         """Fails where `got` differs from the expected array by more than `tolerance` anywhere.
 
@@ -62,7 +75,7 @@ class Vectors:
         """
         wanted = self.expected[name]
         got = np.asarray(got.detach().cpu() if hasattr(got, "detach") else got)
-        view = self.manifest.get("expected_views", {}).get(name)
+        view = self.view(name)
         if view and got.shape != wanted.shape:
             got = _view(got, view)
         assert got.shape == wanted.shape, f"{name}: shape {got.shape}, {wanted.shape} expected (view {view})"
