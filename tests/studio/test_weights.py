@@ -288,7 +288,7 @@ def test_folding_while_loading() -> None:
         network = SpectralConv2d(1, 2, 1)
     load_folded(network, parts, what="net")
     assert not network.training and network.weight.flatten().tolist() == [0.25, 0.25]
-    with pytest.raises(WeightsError, match="net: not this network's weights.*bias"):
+    with pytest.raises(WeightsError, match=r"net: not this network's weights.*bias"):
         load_folded(network, {"weight": weight}, what="net")
 
 
