@@ -83,7 +83,7 @@ class Networks:
         self.motion = motion.eval().to(self.device)
         self.warping = warping.eval().to(self.device, dtype)
         self.generator = generator.eval().to(self.device, dtype)
-        self.correctors = None if correctors is None else _moved(correctors, self.device)
+        self.correctors = correctors  # of keypoints, which stay on the CPU
 
     @classmethod
     def from_pretrained(
@@ -123,12 +123,12 @@ class Networks:
 
     # ---- pictures in, numbers out ---------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def features(self, crop: np.ndarray) -> Tensor:
         """Volume (1, 32, 16, 64, 64) of a picture (256, 256, 3) uint8 RGB, in the painting networks' type."""
         return self.appearance(self._input(crop[None])).to(self.dtype)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def raw(self, crops: np.ndarray) -> dict[str, Tensor]:
         """Raw heads of pictures (B, 256, 256, 3) uint8 RGB, float32 on the CPU; see `motion.MotionExtractor`."""
         return {name: value.float().cpu() for name, value in self.motion(self._input(crops)).items()}
@@ -140,7 +140,7 @@ class Networks:
 
     # ---- numbers in, pictures out ---------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def paint(self, volume: Tensor, x_source: Tensor, x: Tensor) -> Painted:
         """Pictures of a source's volume (1, 32, 16, h, w) and keypoints (1, 21, 3) moved to x (B, 21, 3)."""
         x = x.to(self.device, torch.float32)
@@ -172,7 +172,3 @@ def _loaded(make: type[nn.Module], arrays: Mapping[str, np.ndarray], what: str) 
     with torch.device("meta"):
         network = make()
     return load_folded(network, arrays, what=what).float().requires_grad_(False)
-
-
-def _moved(correctors: Correctors, device: torch.device) -> Correctors:
-    return Correctors(*(getattr(correctors, name).eval().to(device) for name in ("stitching", "eye", "lip")))
