@@ -50,7 +50,7 @@ JUMP = 0.25
 REFERENCES = ("match", "frontal", "first")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Read:
     """A frame: its numbers (73,), None where no face was seen; head (3,) radians, of the tracker."""
 
