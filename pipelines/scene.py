@@ -41,6 +41,11 @@ class Scene:
         extra = {} if self.alpha is None else {"with_alpha": True}
         return self._paste([a.render_frame(w, h, **extra) for a, w, h in zip(self.avatars, weights, heads)])
 
+    def edited(self, edit: Any, weights: Sequence[np.ndarray], heads: Sequence[np.ndarray]) -> np.ndarray:
+        """The picture as `frame` gives it, under LivePortrait's own sliders (`PortraitEdit`) besides."""
+        extra = {} if self.alpha is None else {"with_alpha": True}
+        return self._paste([a.edit(edit, w, h, **extra) for a, w, h in zip(self.avatars, weights, heads)])
+
     def frames(self, streams: Sequence[Iterable[Any]], neutralize: float | np.ndarray = 0.0) -> Iterator[np.ndarray]:
         """Pictures (H, W, 3) uint8, one for each frame of the faces' motion streams, which keep step.
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from avatars.liveportrait.blendshapes import DEFAULT, BlendshapeMap
 from avatars.liveportrait.crop import Crop, CropSettings
+from avatars.liveportrait.files import files
 from avatars.liveportrait.settings import TransferSettings
 from studio.errors import UsageError, require
 from studio.observation import Observation
@@ -79,6 +80,7 @@ class LivePortraitAvatar:
 
         Raises `MissingExtraError` without torch, `WeightsError` for files that are missing or another network's.
         """
+        files(folder, animal=animal)
         require("torch", extra="models")
         from avatars.liveportrait.networks import Networks
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from avatars.liveportrait.keypoints import rotation, transform
 from avatars.liveportrait.retargeting import retarget, stitch
-from avatars.liveportrait.sliders import slider_change
+from avatars.liveportrait.sliders import read_sliders, slider_change
 from avatars.liveportrait.transfer import Correctors, Openings
+from studio.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,22 @@ class PortraitEdit:
     def turned(self, pitch: float, yaw: float, roll: float) -> PortraitEdit:
         """The same with degrees added."""
         return replace(self, pitch=self.pitch + pitch, yaw=self.yaw + yaw, roll=self.roll + roll)
+
+
+def read_edit(values: Mapping[str, float]) -> PortraitEdit:
+    """An edit of words: those of `sliders.RANGES`, zoom (0.5 to 2), and eyes and lips (openings as ratios, 0 to 0.8).
+
+    Raises `UsageError` for unknown names and values out of range.
+    """
+    own = {name: values[name] for name in _OWN if name in values}
+    for name, value in own.items():
+        low, high = _OWN[name]
+        if not low <= value <= high:
+            raise UsageError(f"{name}={value:g} is out of range; the slider goes from {low:g} to {high:g}")
+    return PortraitEdit(read_sliders({name: v for name, v in values.items() if name not in own}), **own)
+
+
+_OWN = {"zoom": (0.5, 2.0), "eyes": (0.0, 0.8), "lips": (0.0, 0.8)}
 
 
 def edited(

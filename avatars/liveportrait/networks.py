@@ -18,23 +18,20 @@ from torch import Tensor, nn
 
 from avatars.liveportrait import retargeting
 from avatars.liveportrait.appearance import AppearanceFeatureExtractor
+from avatars.liveportrait.files import NETWORKS, STITCHING, files, published
 from avatars.liveportrait.generator import SpadeGenerator
 from avatars.liveportrait.motion import MotionExtractor
 from avatars.liveportrait.transfer import Correctors
 from avatars.liveportrait.warping import WarpingNetwork, identity_grid
-from studio.errors import UsageError, WeightsError
-from studio.weights import find, load_folded, locate, model, state_dict, tell_terms
+from studio.errors import UsageError
+from studio.weights import load_folded, state_dict, tell_terms
 
 INPUT = 256
 """Side in pixels of the pictures that the networks see."""
 
-_NETWORKS = {
-    "appearance_feature_extractor": AppearanceFeatureExtractor,
-    "motion_extractor": MotionExtractor,
-    "warping_module": WarpingNetwork,
-    "spade_generator": SpadeGenerator,
-}
-_STITCHING = "stitching_retargeting_module"
+_MAKERS = (AppearanceFeatureExtractor, MotionExtractor, WarpingNetwork, SpadeGenerator)
+"""In the order of `files.NETWORKS`."""
+
 _CORRECTORS = {
     "retarget_shoulder": retargeting.STITCHING,
     "retarget_eye": retargeting.EYE,
@@ -97,28 +94,24 @@ class Networks:
     ) -> Networks:
         """Opens the published files.
 
-        folder   where they lie, flat or as their authors lay them out; None looks in the models' folder and in the
-                 Hugging Face cache.
+        folder   see `files.files`.
         device   default: CUDA where there is one, else the CPU.
         dtype    default: float16 on CUDA, float32 elsewhere.
 
         Raises `WeightsError` that says what to get, where, under which licence and where to put it, or which keys of a
         file are not this network's.
         """
-        published = model("liveportrait-animals" if animal else "liveportrait")
-        if folder is not None and not Path(folder).expanduser().is_dir():
-            raise WeightsError(f"{folder}: no such folder; name the one that holds {published.files[0].name}")
-        paths = {name: locate(published, f"{name}.pth", folder) for name in _NETWORKS}
-        stitching = (find if animal else locate)(published, f"{_STITCHING}.pth", folder)
+        paths = files(folder, animal=animal)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if dtype is None:
             dtype = torch.float16 if device.type == "cuda" else torch.float32
         if dtype not in (*HALF, torch.float32):
             raise UsageError(f"dtype is float32, float16 or bfloat16, not {dtype}")
-        tell_terms(published)
-        parts = [_loaded(make, state_dict(paths[name]), str(paths[name])) for name, make in _NETWORKS.items()]
-        correctors = None if stitching is None else correctors_of(stitching)
-        terms = f"{published.title}: {published.licence}"
+        known = published(animal)
+        tell_terms(known)
+        parts = [_loaded(make, state_dict(paths[n]), str(paths[n])) for n, make in zip(NETWORKS, _MAKERS, strict=True)]
+        correctors = None if paths[STITCHING] is None else correctors_of(paths[STITCHING])
+        terms = f"{known.title}: {known.licence}"
         return cls(*parts, correctors, device=device, dtype=dtype, batch=batch, animal=animal, terms=terms)
 
     # ---- pictures in, numbers out ---------------------------------------------------------------------

@@ -113,9 +113,6 @@ class JoyVasaDriver:
 
         Raises `MissingExtraError` without torch, `WeightsError` for files that are missing or another network's.
         """
-        torch = require("torch", extra="models")
-        from controls.joyvasa.generator import MotionGenerator
-        from controls.joyvasa.template import Template
         from studio.weights import locate, model, open_weights, state_dict, tell_terms
 
         if positions not in ("old", "new"):
@@ -124,6 +121,10 @@ class JoyVasaDriver:
         if folder is not None and not Path(folder).expanduser().is_dir():
             raise WeightsError(f"{folder}: no such folder; name the one that holds {published.files[0].name}")
         weights, statistics = (locate(published, file.name, folder) for file in published.files)
+        torch = require("torch", extra="models")
+        from controls.joyvasa.generator import MotionGenerator
+        from controls.joyvasa.template import Template
+
         tell_terms(published)
         arrays = state_dict(weights, None if weights.suffix == ".safetensors" else "model")
         tensors = {key: torch.from_numpy(np.require(value, requirements=("C", "W"))) for key, value in arrays.items()}

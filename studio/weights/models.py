@@ -138,6 +138,7 @@ JOYVASA = PublishedModel(
             "motion_generator_hubert_chinese.pt",
             repository="jdh-algo/JoyVASA",
             path="motion_generator/motion_generator_hubert_chinese.pt",
+            aliases=("JoyVASA/motion_generator/motion_generator_hubert_chinese.pt",),
             note="It holds its speech encoder (chinese-hubert-base, MIT) as well.",
         ),
         PublishedFile("motion_template.pkl", repository="jdh-algo/JoyVASA", path="motion_template/motion_template.pkl"),

@@ -18,7 +18,7 @@ from pipeline_fakes import Driver, Tracker, face
 from avatars.liveportrait.avatar import LivePortraitAvatar
 from avatars.liveportrait.native import NativeMotion
 from avatars.liveportrait.settings import TransferSettings
-from pipelines import TalkingPortraitPipeline
+from pipelines import ExpressionEditPipeline, TalkingPortraitPipeline
 from studio.errors import UsageError, WeightsError
 from studio.media import Audio, Clip, VideoWriter
 from studio.motion import FaceMotion
@@ -140,6 +140,37 @@ def test_the_head_can_be_left_out(shared: Path) -> None:
     take = pipeline()(picture(), driver=short(shared), driver_head="off", intensity=0.5, reference="first")
     assert take.total == 6 and len(take.motion) == 6
     assert "MIT" in LivePortraitAvatar(tiny_networks(terms="LivePortrait: MIT")).networks.terms
+
+
+def test_sliders_edit_a_picture() -> None:
+    pipe = ExpressionEditPipeline(Tracker(), LivePortraitAvatar(tiny_networks()))
+    plain = pipe(picture(), shapes={"smile": 0.5})
+    assert plain.image.shape == (240, 320, 3)
+    one = pipe(picture(), sliders={"smile": 0.8, "wink": 20, "pupil_x": 10, "a": 0.5, "zoom": 1.1, "lips": 0.3})
+    more = pipe(
+        picture(), sliders={"smile": 0.8, "wink": 20, "pupil_x": 10, "a": 0.5, "zoom": 1.1, "lips": 0.3}, yaw=20
+    )
+    assert not np.array_equal(one.image, picture()) and not np.array_equal(one.image, more.image)
+    assert np.array_equal(pipe(picture()).image, picture())  # nothing asked for, nothing changed
+    for wrong, says in (({"grin": 1}, "no slider"), ({"smile": 4}, "-0.3 to 1.3"), ({"zoom": 9}, "0.5 to 2")):
+        with pytest.raises(UsageError, match=says):
+            pipe(picture(), sliders=wrong)
+    with pytest.raises(UsageError, match="engine='liveportrait'"):
+        ExpressionEditPipeline(Tracker())(picture(), sliders={"smile": 1})
+
+
+def test_a_video_is_edited(shared: Path) -> None:
+    pipe = ExpressionEditPipeline(Tracker(), LivePortraitAvatar(tiny_networks()))
+    take = pipe(short(shared), shapes={"smile": 0.5})
+    frames = images(take)
+    assert len(frames) == 6 and frames[0].shape == (512, 512, 3)
+    with pytest.raises(UsageError, match="a picture"):
+        pipe(short(shared), sliders={"smile": 0.5})
+
+
+def test_a_sheet() -> None:
+    pipe = ExpressionEditPipeline(Tracker(), LivePortraitAvatar(tiny_networks()))
+    assert pipe.sheet(picture()).image.shape[2] == 3
 
 
 def test_what_does_not_go_together(shared: Path) -> None:
