@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -105,8 +106,7 @@ class LivePortraitFace:
                 driving_open=motion.openings,
             )
         x = generated(self.pose, motion.pose, motion.reference, settings)
-        if settings.stitching and correctors is not None:
-            x = stitch(correctors.stitching, self.x.expand_as(x), x)
+        x = self._stitched(x)
         if settings.normalize_lip and correctors is not None and self.openings is not None:
             x = x + closed_lips(correctors, self.x, self.openings)
         return self.x + settings.multiplier * (x - self.x)
@@ -126,10 +126,19 @@ class LivePortraitFace:
         R = rotation(*torch.from_numpy(turns).T[..., None])
         t, scale = moved(self.pose.t.numpy(), self.pose.scale.numpy(), head, self.metres)
         pose = Pose(self.pose.kp, exp, R, torch.from_numpy(t).float(), torch.from_numpy(scale).float())
-        x = pose.x + lips
-        if self.avatar.settings.stitching and correctors is not None:
-            x = stitch(correctors.stitching, self.x.expand_as(x), x)
-        return x
+        return self._stitched(pose.x + lips)
+
+    def expressed(self, change: np.ndarray) -> Tensor:
+        """(T, 21, 3) keypoints to draw with changes (T, 21, 3) of the expression's own numbers."""
+        with torch.no_grad():
+            exp = self.pose.exp + torch.from_numpy(np.asarray(change, np.float32))
+            return self._stitched(replace(self.pose, exp=exp).x)
+
+    def _stitched(self, x: Tensor) -> Tensor:
+        correctors = self.networks.correctors
+        if not self.avatar.settings.stitching or correctors is None:
+            return x
+        return stitch(correctors.stitching, self.x.expand_as(x), x)
 
     # ---- keypoints to pictures ------------------------------------------------------------------------
 
