@@ -90,7 +90,7 @@ def by_reenactment(
     if audio is None and clip.has_audio:
         audio = open_sound(path)
     total = None if clip.duration is None else round(clip.duration * driver.fps)
-    return Drive(driver.fps, total, audio, driver.stream, avatar.networks.terms)
+    return Drive(driver.fps, total, audio, driver.stream)
 
 
 def native_layers(

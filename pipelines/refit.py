@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.portrait import default_tracker, read_portrait
+from studio.arkit import ARKIT
 from studio.errors import Cancelled, NoFaceError
 
 if TYPE_CHECKING:
@@ -32,12 +34,12 @@ def refit_blendshapes(
 
     portrait  a frontal face at rest, large in its picture: a path, an array or a PIL image.
     avatar    a `LivePortraitAvatar`; its present map is what is started from.
-    pictures  that are drawn; each takes as long as a frame.
+    pictures  that are drawn, and 52 more at the end; each takes as long as a frame.
 
     Raises `NoFaceError` where the portrait shows no face, or too few of the drawn pictures do.
     """
     from avatars.fit import ExpressionFit, fit_photo
-    from avatars.liveportrait.refit import FEWEST, solve, trials
+    from avatars.liveportrait.refit import FEWEST, TESTED_AT, rescaled, solve, trials
     from studio.progress import track
 
     tracker = tracker or default_tracker()
@@ -54,19 +56,21 @@ def refit_blendshapes(
             return None
         return fit(found.landmarks, found.size)[0].copy()
 
-    drawn = face.draw(face.expressed(np.concatenate([np.zeros((1, 21, 3), np.float32), changes])))
-    rest = weights(next(drawn))
-    kept, told = [], []
-    for k, image in enumerate(track(drawn, "refit", pictures, progress)):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled("stopped; no output was left behind")
-        now = weights(image)
-        if rest is not None and now is not None:
-            kept.append(changes[k])
-            told.append(now - rest)
-    if len(kept) < FEWEST:
+    def tracked(tries: np.ndarray, stage: str) -> Iterator[np.ndarray | None]:
+        drawn = face.draw(face.expressed(tries))
+        for image in track(drawn, stage, len(tries), progress):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("stopped; no output was left behind")
+            yield weights(image)
+
+    rest, *told = tracked(np.concatenate([np.zeros((1, 21, 3), np.float32), changes]), "refit")
+    seen_in = [k for k, now in enumerate(told) if now is not None and rest is not None]
+    if len(seen_in) < FEWEST:
         raise NoFaceError(
-            f"{seen.name}: a face was seen in {len(kept)} of {pictures} pictures that LivePortrait drew, {FEWEST} are "
-            "needed. Give a larger, frontal portrait, draw more pictures, or check the weights."
+            f"{seen.name}: a face was seen in {len(seen_in)} of {pictures} pictures that LivePortrait drew, {FEWEST} "
+            "are needed. Give a larger, frontal portrait, draw more pictures, or check the weights."
         )
-    return solve(np.array(kept), np.array(told), avatar.blendshapes)
+    found = solve(changes[seen_in], np.array([told[k] for k in seen_in]) - rest, avatar.blendshapes)
+    alone = tracked(found.map.expression(TESTED_AT * np.eye(len(ARKIT))), "check")
+    said = [np.nan if now is None else now[i] - rest[i] for i, now in enumerate(alone)]
+    return replace(found, map=rescaled(found.map, np.array(said)))

@@ -217,4 +217,6 @@ class TalkingPortraitPipeline:
             finally:
                 base.close()
 
-        return Take(drive.fps, seen.size, drive.audio, drive.total, move, draw, cancel, lambda: drive.note)
+        terms = [getattr(part, "terms", "") for part in (avatar, speaker)]
+        note = lambda: "; ".join(filter(None, (drive.note, *terms)))
+        return Take(drive.fps, seen.size, drive.audio, drive.total, move, draw, cancel, note)

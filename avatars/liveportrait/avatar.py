@@ -89,6 +89,11 @@ class LivePortraitAvatar:
         networks = Networks.from_pretrained(folder, animal=animal, device=device, dtype=dtype, batch=batch)
         return cls(networks, settings=settings, blendshapes=blendshapes, crop=crop)
 
+    @property
+    def terms(self) -> str:
+        """What its authors allow, as a line."""
+        return self.networks.terms
+
     def with_settings(self, settings: TransferSettings) -> LivePortraitAvatar:
         """The same networks under other settings."""
         return LivePortraitAvatar(self.networks, settings=settings, blendshapes=self.blendshapes, crop=self.crop)

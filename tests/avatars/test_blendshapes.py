@@ -9,7 +9,7 @@ import pytest
 
 from avatars.liveportrait.blendshapes import DEFAULT, WITHOUT, BlendshapeMap
 from avatars.liveportrait.native import NativeMotion
-from avatars.liveportrait.refit import solve, trials
+from avatars.liveportrait.refit import rescaled, solve, trials
 from avatars.liveportrait.sliders import slider_change
 from studio.arkit import ARKIT, INDEX, mirror
 from studio.errors import UsageError, WeightsError
@@ -135,6 +135,14 @@ def test_where_the_tracker_is_blind_the_start_is_kept() -> None:
     found = solve(changes, blind).map
     np.testing.assert_allclose(found.table[INDEX["browInnerUp"]], DEFAULT.table[INDEX["browInnerUp"]], atol=2e-3)
     assert found.table[INDEX["jawOpen"], 19 * 3 + 1] == pytest.approx(0.06, rel=0.15)  # half the default's
+
+
+def test_shapes_become_as_strong_as_they_are_told_to_be() -> None:
+    said = np.full(52, np.nan)
+    said[:4] = 0.35, 1.4, 0.01, 0.1
+    np.testing.assert_allclose(rescaled(DEFAULT, said, 0.7).table[0], 2.0 * DEFAULT.table[0])
+    np.testing.assert_allclose(rescaled(DEFAULT, said, 0.7).table[1], 0.5 * DEFAULT.table[1])
+    np.testing.assert_allclose(rescaled(DEFAULT, said, 0.7).table[2:], DEFAULT.table[2:])
 
 
 def test_too_few_pictures() -> None:

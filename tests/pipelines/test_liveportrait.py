@@ -139,7 +139,14 @@ def _short_clip(tmp_path_factory: pytest.TempPathFactory):
 def test_the_head_can_be_left_out(shared: Path) -> None:
     take = pipeline()(picture(), driver=short(shared), driver_head="off", intensity=0.5, reference="first")
     assert take.total == 6 and len(take.motion) == 6
-    assert "MIT" in LivePortraitAvatar(tiny_networks(terms="LivePortrait: MIT")).networks.terms
+
+
+def test_terms_are_told(tmp_path: Path) -> None:
+    pipe = TalkingPortraitPipeline(
+        Tracker(), Driver(), [], LivePortraitAvatar(tiny_networks(terms="LivePortrait: MIT"))
+    )
+    saved = pipe(picture(), audio=tone(0.2)).save(tmp_path / "out.mp4")
+    assert "LivePortrait: MIT" in str(saved) and saved.frames == 5
 
 
 def test_sliders_edit_a_picture() -> None:
