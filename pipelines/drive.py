@@ -52,10 +52,11 @@ def open_sound(source: Any) -> Audio | None:
     raise UsageError(f"audio is a path or a studio.media.Audio, not {type(source).__name__}")
 
 
-def by_sound(audio: Audio, driver: Any, fps: Fraction) -> Drive:
-    """Speech drives: lips from its sound, in time with it."""
+def by_sound(audio: Audio, driver: Any, fps: Fraction, native: bool = False) -> Drive:
+    """Speech drives: lips from its sound, in time with it; `native`: in LivePortrait's own numbers."""
     total = None if audio.duration is None else max(1, round(audio.duration * fps))
-    return Drive(fps, total, audio, lambda: driver.stream(audio, fps))
+    stream = driver.native if native else driver.stream
+    return Drive(fps, total, audio, lambda: stream(audio, fps))
 
 
 def by_motion(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from pipelines.portrait import Box, Portrait, cropped
-from studio.motion import FaceMotion
 from studio.observation import Observation
 
 
@@ -40,7 +39,7 @@ class Scene:
         return len(self.avatars)
 
     def _make(self, avatar: Callable[..., Any], face: Observation, box: Box) -> Any:
-        if self.whole:
+        if self.whole or getattr(avatar, "sees_beyond", False):
             return avatar(self.picture, face, alpha=self.alpha)
         part = np.s_[box[1] : box[3], box[0] : box[2]]
         alpha = None if self.alpha is None else np.ascontiguousarray(self.alpha[part])
@@ -52,9 +51,12 @@ class Scene:
         extra = {} if self.alpha is None else {"with_alpha": True}
         return self._paste([a.render_frame(w, h, **extra) for a, w, h in zip(self.avatars, weights, heads)])
 
-    def frames(
-        self, streams: Sequence[Iterable[FaceMotion]], neutralize: float | np.ndarray = 0.0
-    ) -> Iterator[np.ndarray]:
+    def edited(self, edit: Any, weights: Sequence[np.ndarray], heads: Sequence[np.ndarray]) -> np.ndarray:
+        """The picture as `frame` gives it, under LivePortrait's own sliders (`PortraitEdit`) besides."""
+        extra = {} if self.alpha is None else {"with_alpha": True}
+        return self._paste([a.edit(edit, w, h, **extra) for a, w, h in zip(self.avatars, weights, heads)])
+
+    def frames(self, streams: Sequence[Iterable[Any]], neutralize: float | np.ndarray = 0.0) -> Iterator[np.ndarray]:
         """Pictures (H, W, 3) uint8, (H, W, 4) where transparent, one for each frame of the faces' motion streams, which
         keep step.
 
@@ -71,6 +73,7 @@ class Scene:
         out = self.picture.copy() if self.alpha is None else np.dstack([self.picture, self.alpha])
         for part, (x0, y0, x1, y1), feather in zip(parts, self.boxes, self.feathers):
             under = out[y0:y1, x0:x1]
+            part = part[y0:y1, x0:x1] if part.shape[:2] == out.shape[:2] else part
             mixed = under + (part.astype(np.int16) - under) * feather
             out[y0:y1, x0:x1] = np.rint(mixed).astype(np.uint8)
         return out
@@ -89,9 +92,7 @@ class Solo:
         """(width, height) of the pictures."""
         return self.avatar.size
 
-    def frames(
-        self, streams: Sequence[Iterable[FaceMotion]], neutralize: float | np.ndarray = 0.0
-    ) -> Iterator[np.ndarray]:
+    def frames(self, streams: Sequence[Iterable[Any]], neutralize: float | np.ndarray = 0.0) -> Iterator[np.ndarray]:
         """As `Scene.frames`."""
         return self.avatar.render(streams[0], neutralize=neutralize)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipelines.backdrop import Background, before, cut_out, read_background
 from pipelines.drive import Layer, added, by_motion, by_sound, by_video, in_place, life, mouth_at_rest, open_sound
+from pipelines.engines import avatar_of, by_reenactment, face_motions, native_layers, takes_native, with_transfer
 from pipelines.portrait import read_portrait
 from pipelines.scene import Scene, Solo
 from pipelines.take import Take
@@ -20,6 +21,7 @@ from studio.errors import UsageError
 from studio.motion import FaceMotion
 
 if TYPE_CHECKING:
+    from avatars.liveportrait.settings import TransferSettings
     from controls.tracker import FaceTracker
 
 AUDIO_FPS = Fraction(25)
@@ -35,7 +37,9 @@ class TalkingPortraitPipeline:
     tracker   finds faces (default `controls.tracker.FaceTracker`).
     driver    turns sound into motion (default `controls.lipsync.driver.LipSyncDriver`): `.stream(audio, fps)`.
     layers    called as `layer(stream) -> stream`; None means blinks, glances and nods as the call asks for.
-    avatar    makes an avatar of a picture and an observation (default `avatars.photo.PhotoAvatar`).
+    avatar    makes an avatar of a picture and an observation (default: what `engine` names).
+    engine    "photo" (`avatars.photo.PhotoAvatar`) or "liveportrait" (`avatars.liveportrait.avatar.LivePortraitAvatar`,
+              whose files lie in the folder `weights`).
     """
 
     def __init__(
@@ -44,8 +48,12 @@ class TalkingPortraitPipeline:
         driver: Any = None,
         layers: Sequence[Layer] | None = None,
         avatar: Callable[..., Any] | None = None,
+        *,
+        engine: str = "photo",
+        weights: str | os.PathLike[str] | None = None,
     ) -> None:
         self._tracker, self._driver, self.layers, self._avatar = tracker, driver, layers, avatar
+        self._engine, self._weights = engine, weights
 
     @property
     def driver(self) -> Any:
@@ -67,9 +75,7 @@ class TalkingPortraitPipeline:
     def avatar(self) -> Callable[..., Any]:
         """Makes what the motion moves."""
         if self._avatar is None:
-            from avatars.photo import PhotoAvatar
-
-            self._avatar = PhotoAvatar
+            self._avatar = avatar_of(self._engine, self._weights)
         return self._avatar
 
     @property
@@ -99,6 +105,7 @@ class TalkingPortraitPipeline:
         driver_head: str | None = None,
         reference: str = "match",
         residual: str = "auto",
+        transfer: TransferSettings | None = None,
         fps: Fraction | int | str | None = None,
         size: int | tuple[int, int] | None = None,
         background: Background | str = "own",
@@ -124,7 +131,8 @@ class TalkingPortraitPipeline:
         intensity     0..2: how strongly a performance is copied.
         driver_head   "relative", "absolute" or "off": default relative for a portrait, absolute for a 3D head.
         reference     "match", "first" or "frontal": the driver's frame that stands for the portrait.
-        residual      "auto", "on" or "off": copy also what the 52 shapes miss.
+        residual      "auto", "on" or "off": copy also what the 52 shapes miss (photo engine).
+        transfer      how LivePortrait repeats a performance (`avatars.liveportrait.settings`), intensity times.
         fps           default 25 for sound, else the performance's own.
         size          long side, or (width, height).
         background    "own" leaves a portrait's; else people are cut out, before RGB, a picture (H, W, 3), words for
@@ -155,12 +163,24 @@ class TalkingPortraitPipeline:
         speaks = driver is None and motion is None
         if speaks and audio is None:
             raise UsageError("what moves the face? Give audio (speech), driver (a video) or motion (a recorded take)")
+        ready = hasattr(portrait, "render")
+        avatar = None if ready else self.avatar
+        speaker = self._speaker(transcript, language) if speaks else None
+        native = takes_native(avatar) and (driver is not None or hasattr(speaker, "native"))
+        if native and neutralize:
+            raise UsageError("neutralize doesn't go with LivePortrait's own motion; see transfer's normalize_lip")
+        if takes_native(avatar):
+            transfer = transfer or getattr(speaker, "transfer", None)
+            copied = (1.0, "relative") if driver is None else (intensity, driver_head or "relative")
+            avatar = with_transfer(avatar, transfer, *copied)
+        elif transfer is not None:
+            raise UsageError("transfer goes with engine='liveportrait'")
         constant = expression(shapes=shapes, aus=aus, emotion=emotion, speaking=True)
         rate = None if fps is None else parse_fps(fps)
-        amounts = [float(speaks) if a is None else a for a in (blink, gaze_motion, head_motion)]
+        needed = speaks and not getattr(speaker, "lively", False)
+        amounts = [float(needed) if a is None else a for a in (blink, gaze_motion, head_motion)]
 
         sound = open_sound(audio)
-        ready = hasattr(portrait, "render")
         kept = isinstance(background, str) and background == "own"
         if ready and (size is not None or face or neutralize or not kept):
             raise UsageError(
@@ -174,7 +194,9 @@ class TalkingPortraitPipeline:
         if transcript is not None and not speaks:
             raise UsageError("a transcript goes with speech; here something else moves the face")
         if speaks:
-            drive = by_sound(sound, self._speaker(transcript, language), rate or AUDIO_FPS)
+            drive = by_sound(sound, speaker, rate or AUDIO_FPS, native)
+        elif native:
+            drive = by_reenactment(driver, sound, rate, seen, avatar, reference)
         elif driver is not None:
             drive = by_video(
                 driver, sound, rate, seen, intensity=intensity, head=turn, reference=reference, residual=residual
@@ -184,15 +206,17 @@ class TalkingPortraitPipeline:
         if seen is None:
             scene: Scene | Solo = Solo(portrait)
         else:
-            scene = Scene(seen if kept else cut_out(seen), self.avatar, transparent=not kept)
+            scene = Scene(seen if kept else cut_out(seen), avatar, transparent=not kept)
         rest = np.full(52, neutralize or 0.0, np.float32)
         if driver is None:  # speech and recordings say where the mouth is, a performance how it changes
             rest = np.maximum(rest, mouth_at_rest())
 
-        def layered(base: Iterator[Any], person: int) -> Iterator[FaceMotion]:
+        def layered(base: Iterator[Any], person: int) -> Iterator[Any]:
             layers = self.layers
             if layers is None:
                 layers = life(*amounts, seed=seed + 7919 * person)
+            if native:
+                return native_layers(base, layers, constant, avatar)
             stream: Iterator[Any] = base
             for layer in layers:
                 stream = layer(stream)
@@ -202,7 +226,8 @@ class TalkingPortraitPipeline:
             return in_place(drive.stream()) if ready and not speaks else drive.stream()
 
         def move() -> Iterator[FaceMotion]:
-            return layered(driven(), 0)
+            stream = layered(driven(), 0)
+            return face_motions(stream, avatar) if native else stream
 
         def draw() -> Iterator[np.ndarray]:
             base = ahead(driven, room=2)
@@ -215,4 +240,6 @@ class TalkingPortraitPipeline:
             finally:
                 base.close()
 
-        return Take(drive.fps, scene.size, drive.audio, drive.total, move, draw, cancel, lambda: drive.note)
+        terms = [getattr(part, "terms", "") for part in (avatar, speaker)]
+        note = lambda: "; ".join(filter(None, (drive.note, *terms)))
+        return Take(drive.fps, scene.size, drive.audio, drive.total, move, draw, cancel, note)

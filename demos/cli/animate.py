@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from demos.cli import engine
 from demos.cli.options import (
     add_common,
     add_expression,
@@ -23,6 +24,7 @@ EPILOG = """\
 face-studio animate --sample -o talking.mp4
 face-studio animate portrait.jpg --audio speech.wav --emotion joy=0.4 -o talking.mp4
 face-studio animate portrait.jpg --driver performance.mp4 -o out.mp4
+face-studio animate portrait.jpg --driver take.mp4 --engine liveportrait --weights pretrained_weights -o out.mp4
 face-studio animate portrait.jpg --motion take.csv --fps 30 -o out.webm
 face-studio animate --rig head.glb --audio speech.wav --background transparent -o talk.webm
 
@@ -97,6 +99,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         default="auto",
         help="also copy what the 52 shapes miss; auto: when both show the same person",
     )
+    engine.add_transfer(verb)
     picture = verb.add_argument_group("picture")
     picture.add_argument(
         "--neutralize",
@@ -167,7 +170,9 @@ def run(args: argparse.Namespace) -> None:
     elif args.background is not None:
         options["background"] = args.background
     progress = reporter(args)
-    take = TalkingPortraitPipeline()(portrait, **options, progress=progress)
+    speaker = engine.speaker(args)
+    pipe = TalkingPortraitPipeline(driver=speaker, avatar=engine.avatar(args))
+    take = pipe(portrait, **options, transfer=engine.transfer(args, speaker), progress=progress)
     saved = take.save(args.output, progress=progress)
     say(args, str(saved))
 
