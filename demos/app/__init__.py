@@ -29,6 +29,7 @@ def serve(settings: Settings | None = None) -> None:
     settings.check()
     if importlib.util.find_spec("gradio") is None:
         require("gradio", extra="demo")
+    settings.check_port()
     with Workplace(settings.limits) as workplace:
         scratch = str(workplace.root / "scratch")
         os.environ["GRADIO_TEMP_DIR"] = str(workplace.root)  # read when Gradio is imported

@@ -155,7 +155,7 @@ def told(fn: Callable) -> Callable:
 
 def toast(error: BaseException) -> str:
     """An error's words without places on the server's disk, and harmless as HTML."""
-    words = re.sub(r"(?:[A-Za-z]:)?(?:[\\/][\w.+~-]+)+[\\/](?=[^\\/\s]+\.\w+)", "", " ".join(str(error).split()))
+    words = re.sub(r"(?<![\w:/])(?:/[\w.+~-]+){2,}/|\b[A-Za-z]:(?:\\[\w.+~ -]+)+\\", "", " ".join(str(error).split()))
     return html.escape(words[:1].upper() + words[1:], quote=False)
 
 

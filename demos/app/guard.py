@@ -1,6 +1,6 @@
 """The door of the app: every HTTP request passes `Guard` before Gradio sees it.
 
-It knows each session by its cookie, moves what is uploaded into the session's own folder, hands out files to
+It knows each session by its cookie, brings what is uploaded into the session's own folder, hands out files to
 their owner alone, keeps one session from listening to another's events, fetches nothing from elsewhere, and
 refuses what is too large. `refuse_foreign` looks at the inputs of every call, whichever way it came.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections import OrderedDict
 from http.cookies import SimpleCookie
@@ -139,7 +140,7 @@ class Guard:
         return _replay(body, receive)
 
     def _settled(self, send: Any, session: str) -> Any:
-        """A `send` that moves uploaded files into the session's folder and tells their new place."""
+        """A `send` that brings uploaded files into the session's folder and tells their new place."""
         start, body = None, b""
 
         async def settle(message: dict) -> None:
@@ -160,11 +161,15 @@ class Guard:
         return settle
 
     def _take_in(self, place: str, session: str) -> Path:
+        """Gradio names uploads by their content, so that two sessions may share one: each gets a link of its own."""
         source = Path(place)
         if source.resolve().parent.parent != self.workplace.root.resolve():
             raise ValueError(f"an upload landed at {place}")
         target = self.workplace.new(session, source.name)
-        os.replace(source, target)
+        try:
+            os.link(source, target)
+        except OSError:  # a disk without links
+            shutil.copyfile(source, target)
         return target
 
 

@@ -37,7 +37,8 @@ MOUTH = ("jaw", "mouth", "tongue")
 
 def panels() -> list[Panel]:
     """All sliders in their order on the page."""
-    from controls.expressions import SHAPE_RANGE, au_names, emotion_names
+    from controls.expression_tables import ACTION_UNITS
+    from controls.expressions import SHAPE_RANGE, emotion_names
     from pipelines.change import GAZE_LIMIT, HEAD_LIMIT
     from studio.arkit import ARKIT
 
@@ -45,12 +46,12 @@ def panels() -> list[Panel]:
         return tuple(Knob("shapes", name, low, high) for name in names)
 
     turns = (
-        Knob("yaw", "yaw", -HEAD_LIMIT, HEAD_LIMIT, 1, "head to the right (degrees)"),
-        Knob("pitch", "pitch", -HEAD_LIMIT, HEAD_LIMIT, 1, "head down (degrees)"),
-        Knob("roll", "roll", -HEAD_LIMIT, HEAD_LIMIT, 1, "head tilted clockwise (degrees)"),
-        Knob("gaze", "yaw", -GAZE_LIMIT[0], GAZE_LIMIT[0], 1, "eyes to the right (degrees)"),
-        Knob("gaze", "pitch", -GAZE_LIMIT[1], GAZE_LIMIT[1], 1, "eyes down (degrees)"),
-        Knob("neutralize", "neutralize", 0, 1, 0.05, "take the present expression out"),
+        Knob("yaw", "yaw", -HEAD_LIMIT, HEAD_LIMIT, 1, "Turn °"),
+        Knob("pitch", "pitch", -HEAD_LIMIT, HEAD_LIMIT, 1, "Nod °"),
+        Knob("roll", "roll", -HEAD_LIMIT, HEAD_LIMIT, 1, "Tilt °"),
+        Knob("gaze", "yaw", -GAZE_LIMIT[0], GAZE_LIMIT[0], 1, "Gaze right °"),
+        Knob("gaze", "pitch", -GAZE_LIMIT[1], GAZE_LIMIT[1], 1, "Gaze down °"),
+        Knob("neutralize", "neutralize", 0, 1, 0.05, "Neutralize"),
     )
     emotions = tuple(Knob("emotion", name, 0, 1) for name in emotion_names() if name != "neutral")
     found = [
@@ -61,7 +62,11 @@ def panels() -> list[Panel]:
     for title, starts in (*REGIONS, ("Mouth and jaw", MOUTH)):
         names = [name for name in ARKIT if name.startswith(starts) and not name.startswith("eyeLook")]
         found.append(Panel(f"Blendshapes: {title.lower()}", shapes(names, *SHAPE_RANGE)))
-    units = tuple(Knob("aus", name, 0, 1, 0.05, f"{name}: {words}") for name, words in au_names().items())
+    units = tuple(
+        Knob("aus", name, 0, 1, 0.05, f"{name}: {words}")
+        for unit, (words, shapes_of) in ACTION_UNITS.items()
+        for name in ((f"L{unit}", f"R{unit}") if any(s.endswith("+") for s in shapes_of) else (f"AU{unit}",))
+    )
     return [*found, Panel("Action units (FACS)", units)]
 
 

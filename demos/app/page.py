@@ -26,16 +26,26 @@ log = logging.getLogger("face-studio.app")
 FONT = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 CSS = """
-.gradio-container {max-width: 1280px !important; margin: 0 auto !important}
+.gradio-container {width: 100% !important; max-width: min(1320px, 100vw) !important; margin: 0 auto !important;
+  overflow: clip !important}
 #top h1 {margin-bottom: 0}
 #top p {opacity: .8; margin-top: .25rem}
 .summary p {font-size: .95rem; opacity: .85}
-@media (max-width: 640px) {
-  .gradio-container {padding: 8px !important}
-  #top p {font-size: .9rem}
-  .sliders {min-width: 100% !important}
+.files .empty {min-height: 84px !important}
+.stage {position: sticky; top: 8px; align-self: flex-start; z-index: 5}
+@media (max-width: 720px) {
+  .gradio-container main {padding: 12px !important}
+  .stage {top: 0; background: var(--body-background-fill); padding-bottom: 8px}
+  .stage img {max-height: 42vh; object-fit: contain}
 }
 """
+
+
+def look() -> gr.themes.Base:
+    """Colours and fonts, none of them from elsewhere; light or dark as the browser wishes."""
+    plain = dict(block_title_background_fill="transparent", block_title_padding="0", block_title_text_weight="500")
+    plain |= {f"{name}_dark": value for name, value in plain.items() if name.endswith("fill")}
+    return gr.themes.Soft(font=FONT, font_mono=MONO).set(**plain, block_title_text_color="*body_text_color")
 
 
 class Page(gr.Blocks):
@@ -114,7 +124,7 @@ def launch(settings: Settings, workplace: Workplace) -> Page:
         ssr_mode=False,
         strict_cors=True,
         state_session_capacity=200,
-        theme=gr.themes.Soft(font=FONT, font_mono=MONO),
+        theme=look(),
         css=CSS,
         app_kwargs={"middleware": [Middleware(Guard, **parts)], "docs_url": None, "redoc_url": None},
     )

@@ -54,16 +54,14 @@ def line(saved: Any) -> str:
     return f"**{saved.path.name}**{str(saved).removeprefix(str(saved.path))}"
 
 
-def stop_button(desk: Desk, event: Any) -> gr.Button:
-    """A button that stops the page's work, whether it waits or runs."""
+def stops(desk: Desk, button: gr.Button, event: Any) -> None:
+    """Lets a button stop the page's work."""
 
     def stop(request: gr.Request) -> None:
         stopped = desk.stop(request)
         gr.Info("Stopped; no file was left behind." if stopped else "Nothing is running.", duration=4)
 
-    button = gr.Button("Stop", variant="stop", scale=0, min_width=96)
     button.click(stop, cancels=[event], **QUIET)
-    return button
 
 
 def names(paths: list[Path]) -> list[str]:
@@ -72,4 +70,4 @@ def names(paths: list[Path]) -> list[str]:
 
 
 __all__ = ["ASSETS", "FACES", "PORTRAIT", "QUIET", "SPEECH", "WORK", "Job", "line", "names", "one_of", "read_face"]
-__all__ += ["stem", "stop_button"]
+__all__ += ["stem", "stops"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,6 +110,19 @@ class Settings:
         if not self.local and self.auth is None:
             what = "--share" if self.share else f"--host {self.host}"
             raise UsageError(f"{what} lets others in: give --auth USER:PASSWORD as well, or set {AUTH}")
+
+    def check_port(self) -> None:
+        """Raises UsageError where the port can't be had; sooner than the server would tell."""
+        if self.port is None:
+            return
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.host, self.port))
+            except OSError as error:
+                where = f"{self.host}:{self.port}"
+                raise UsageError(f"can't listen at {where} ({error.strerror or error}); give another --port") from error
 
 
 def read_auth(text: str | None) -> tuple[str, str] | None:

@@ -105,10 +105,12 @@ class Workplace:
             newest = max([folder.stat().st_mtime, *(stat.st_mtime for _, stat in _files(folder))])
             if newest < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
-        for path in [*self.root.glob("tmp*"), *(self.root / "scratch").iterdir()]:
-            with contextlib.suppress(OSError):
-                if path.is_file() and path.stat().st_mtime < oldest:
-                    path.unlink()
+        kept = {self.root / "lock", *self._public}
+        for path, stat in _files(self.root):
+            if stat.st_mtime < oldest and path.resolve() not in kept and self.sessions not in path.parents:
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # others are in it
+                    path.parent.rmdir()
 
     def _tidy_now_and_then(self) -> None:
         while not self._stop.wait(TIDY):

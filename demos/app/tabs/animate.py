@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from demos.app.desk import Desk, told
-from demos.app.parts import FACES, PORTRAIT, SPEECH, WORK, line, names, read_face, stem, stop_button
+from demos.app.parts import FACES, PORTRAIT, SPEECH, WORK, line, names, read_face, stem, stops
 from demos.app.speak import speak, voices
 from studio.errors import UsageError
 
@@ -119,17 +119,16 @@ def build(desk: Desk) -> None:
                 seed = gr.Number(0, label="Seed", precision=0, info="another number, other blinks and nods")
                 motion = gr.Checkbox(False, label="Also the motion, as Live Link Face CSV")
         with gr.Column(scale=1, min_width=320):
-            video = gr.Video(label="Result", interactive=False, autoplay=True)
-            files = gr.File(label="Download", file_count="multiple", interactive=False)
-            summary = gr.Markdown(label="summary", elem_classes="summary")
             with gr.Row():
                 go = gr.Button("Animate", variant="primary", elem_id="animate-go")
-                inputs = [portrait, audio, text, voice, driver, emotion, strength, blink, gaze, nod, intensity]
-                inputs += [size, face, seed, motion]
-                event = go.click(
-                    animate, inputs, [video, files, summary], api_name="animate", show_progress_on=video, **WORK
-                )
-                stop_button(desk, event)
+                stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
+            video = gr.Video(label="Result", interactive=False, autoplay=True)
+            files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
+            summary = gr.Markdown(label="summary", elem_classes="summary")
+    inputs = [portrait, audio, text, voice, driver, emotion, strength, blink, gaze, nod, intensity]
+    inputs += [size, face, seed, motion]
+    event = go.click(animate, inputs, [video, files, summary], api_name="animate", show_progress_on=video, **WORK)
+    stops(desk, stop, event)
     gr.Examples(
         [[PORTRAIT, SPEECH]], [portrait, audio], label="Try this", cache_examples=False, api_name="animate_example"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from demos.app.desk import Desk, told
-from demos.app.parts import FACES, SPEECH, WORK, line, names, one_of, read_face, stem, stop_button
+from demos.app.parts import FACES, SPEECH, WORK, line, names, one_of, read_face, stem, stops
 from studio.errors import UsageError
 
 TITLE = "Capture"
@@ -101,20 +101,17 @@ def build(desk: Desk) -> None:
                 value="", label="Frames per second", info="default: the video's own, 60 for speech", max_lines=1
             )
         with gr.Column(scale=1, min_width=320):
-            plot = gr.LinePlot(
-                label="Curves of what moves most", x="seconds", y="weight", color="shape", height=320, y_lim=[0, 1]
-            )
             with gr.Row():
                 go = gr.Button("Capture", variant="primary", elem_id="capture-go")
-                files = gr.File(label="Download", file_count="multiple", interactive=False, render=False)
-                summary = gr.Markdown(label="summary", elem_classes="summary", render=False)
-                inputs = [video, audio, transcript, formats, fps, face, life, visemes]
-                event = go.click(
-                    capture, inputs, [plot, files, summary], api_name="capture", show_progress_on=plot, **WORK
-                )
-                stop_button(desk, event)
-            files.render()
-            summary.render()
+                stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
+            plot = gr.LinePlot(
+                label="Curves of what moves most", x="seconds", y="weight", color="shape", height=340, y_lim=[0, 1]
+            )
+            files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
+            summary = gr.Markdown(label="summary", elem_classes="summary")
+    inputs = [video, audio, transcript, formats, fps, face, life, visemes]
+    event = go.click(capture, inputs, [plot, files, summary], api_name="capture", show_progress_on=plot, **WORK)
+    stops(desk, stop, event)
     gr.Examples([[SPEECH]], [audio], label="Try this", cache_examples=False, api_name="capture_example")
 
 

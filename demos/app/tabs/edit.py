@@ -10,7 +10,7 @@ import gradio as gr
 
 from demos.app.desk import Desk, Job, told
 from demos.app.knobs import Panel, panels, read_knobs
-from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, one_of, read_face, stem, stop_button
+from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, one_of, read_face, stem, stops
 from demos.app.recipes import Edit
 from studio.errors import UsageError
 
@@ -177,34 +177,39 @@ def build(desk: Desk) -> None:
         return str(made), words
 
     with gr.Row():
-        with gr.Column(scale=1, min_width=320):
+        with gr.Column(scale=2, min_width=260):
             with gr.Tabs():
                 with gr.Tab("Photo"):
-                    photo = gr.Image(label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam"])
+                    photo = gr.Image(
+                        label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam"], height=260
+                    )
                 with gr.Tab("Video"):
-                    video = gr.Video(label="Video", sources=["upload", "webcam"])
-            picker = gr.Gallery(label="Faces", columns=6, height=140, visible=False, allow_preview=False)
+                    video = gr.Video(label="Video", sources=["upload", "webcam"], height=260)
+            picker = gr.Gallery(label="Faces", columns=3, height=180, visible=False, allow_preview=False)
             face = gr.Dropdown(FACES[:1], value="1", label="Face to edit", allow_custom_value=True)
-            sliders = [slider for panel in groups for slider in _panel(panel)]
-            camera = gr.Checkbox(False, label="Look into the camera")
-            reset = gr.Button("All sliders back", size="sm")
-        with gr.Column(scale=1, min_width=320):
+        with gr.Column(scale=4, min_width=300, elem_classes="stage"):
             shown = gr.ImageSlider(
                 label="Before and after", type="filepath", interactive=False, slider_position=12, elem_id="edit-preview"
             )
             with gr.Row():
                 go = gr.Button("Save in full size", variant="primary", elem_id="edit-go")
-                inputs = [photo, video, face, camera, *sliders]
-                files = gr.File(label="Download", file_count="multiple", interactive=False, render=False)
-                summary = gr.Markdown(label="summary", elem_classes="summary", render=False)
-                event = go.click(make_from_sliders, inputs, [files, summary], api_visibility="private", **WORK)
-                stop_button(desk, event)
-            files.render()
-            summary.render()
-            with gr.Accordion("The same from elsewhere", open=False):
-                command = gr.Code(label="On the command line", language="shell", interactive=False)
-                program = gr.Code(label="In Python", language="python", interactive=False)
+                stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
+        with gr.Column(scale=3, min_width=300):
+            with gr.Row():
+                camera = gr.Checkbox(False, label="Look into the camera", min_width=160)
+                reset = gr.Button("All sliders back", size="sm", min_width=120)
+            sliders = [slider for panel in groups for slider in _panel(panel)]
+    with gr.Row():
+        with gr.Column(min_width=300):
+            files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
+            summary = gr.Markdown(label="summary", elem_classes="summary")
+        with gr.Column(min_width=300), gr.Accordion("The same from elsewhere", open=False):
+            command = gr.Code(label="On the command line", language="shell", interactive=False)
+            program = gr.Code(label="In Python", language="python", interactive=False)
 
+    inputs = [photo, video, face, camera, *sliders]
+    event = go.click(make_from_sliders, inputs, [files, summary], api_visibility="private", **WORK)
+    stops(desk, stop, event)
     moves = [slider.input for slider in sliders] + [camera.input, face.input]
     results = [shown, command, program]
     live = dict(queue=False, api_visibility="private", show_progress="hidden", trigger_mode="always_last")
@@ -220,12 +225,15 @@ def build(desk: Desk) -> None:
     _endpoint(edit_endpoint)
 
 
+def _words(name: str) -> str:
+    plain = name.replace("_", " ")
+    return plain[:1].upper() + plain[1:]
+
+
 def _panel(panel: Panel) -> list[gr.Slider]:
-    with gr.Accordion(panel.title, open=panel.open), gr.Row(elem_classes="sliders"):
+    with gr.Accordion(panel.title, open=panel.open), gr.Row():
         return [
-            gr.Slider(
-                knob.low, knob.high, 0, step=knob.step, label=knob.label or knob.name.replace("_", " "), min_width=220
-            )
+            gr.Slider(knob.low, knob.high, 0, step=knob.step, label=knob.label or _words(knob.name), min_width=130)
             for knob in panel.knobs
         ]
 

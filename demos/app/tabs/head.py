@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from demos.app.desk import Desk, told
-from demos.app.parts import FACES, PORTRAIT, WORK, line, names, read_face, stem, stop_button
+from demos.app.parts import FACES, PORTRAIT, WORK, line, names, read_face, stem, stops
 from studio.errors import Cancelled, UsageError
 
 TITLE = "Head"
@@ -78,23 +78,22 @@ def build(desk: Desk) -> None:
             formats = gr.CheckboxGroup(list(FORMATS), value=["glb"], label="Files")
             turntable = gr.Checkbox(False, label="Also a video of it, once round")
         with gr.Column(scale=1, min_width=320):
-            model = gr.Model3D(label="The head: drag to turn it", interactive=False, height=420, elem_id="head-model")
             with gr.Row():
                 go = gr.Button("Make the head", variant="primary", elem_id="head-go")
-                video = gr.Video(label="Turntable", interactive=False, render=False)
-                files = gr.File(label="Download", file_count="multiple", interactive=False, render=False)
-                summary = gr.Markdown(label="summary", elem_classes="summary", render=False)
-                event = go.click(
-                    head,
-                    [photo, audio, formats, turntable, face],
-                    [model, video, files, summary],
-                    api_name="head",
-                    show_progress_on=model,
-                    **WORK,
-                )
-                stop_button(desk, event)
-            files.render()
-            summary.render()
-            video.render()
+                stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
+            model = gr.Model3D(label="The head: drag to turn it", interactive=False, height=420, elem_id="head-model")
+            files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
+            summary = gr.Markdown(label="summary", elem_classes="summary")
+            with gr.Accordion("Turntable", open=False):
+                video = gr.Video(label="Once round", interactive=False)
+    event = go.click(
+        head,
+        [photo, audio, formats, turntable, face],
+        [model, video, files, summary],
+        api_name="head",
+        show_progress_on=model,
+        **WORK,
+    )
+    stops(desk, stop, event)
     gr.Markdown("What the photo doesn't show is filled in: a side view is plausible rather than true.")
     gr.Examples([[PORTRAIT]], [photo], label="Try this", cache_examples=False, api_name="head_example")

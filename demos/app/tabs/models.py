@@ -9,7 +9,8 @@ from demos.app.parts import WORK
 from studio.errors import FaceStudioError
 
 TITLE = "Models"
-COLUMNS = ["name", "what", "installed", "commercial use", "licence", "where its authors give it"]
+COLUMNS = ["name", "what", "installed", "commercial", "licence", "where its authors give it"]
+WIDTHS = ["11%", "17%", "9%", "10%", "30%", "23%"]
 WORDS = """
 The studio works without any of these. They are never downloaded unasked: get a file from its authors, read its licence,
 and put it into the folder of models on this computer (`{folder}/NAME/`, or where `FACE_STUDIO_MODELS` points).
@@ -33,7 +34,9 @@ def build(desk: Desk) -> None:
     from studio.weights import MODELS
 
     gr.Markdown(WORDS.format(folder="~/.face-studio/models"))
-    shown = gr.Dataframe(table(), headers=COLUMNS, interactive=False, wrap=True, label="Published models")
+    shown = gr.Dataframe(
+        table(), headers=COLUMNS, interactive=False, wrap=True, label="Published models", column_widths=WIDTHS
+    )
     with gr.Row():
         name = gr.Dropdown(list(MODELS), value=next(iter(MODELS)), label="Model", scale=2)
         gr.Button("Look again", scale=1).click(models, None, shown, api_name="models")
