@@ -45,7 +45,9 @@ def look() -> gr.themes.Base:
     """Colours and fonts, none of them from elsewhere; light or dark as the browser wishes."""
     plain = dict(block_title_background_fill="transparent", block_title_padding="0", block_title_text_weight="500")
     plain |= {f"{name}_dark": value for name, value in plain.items() if name.endswith("fill")}
-    return gr.themes.Soft(font=FONT, font_mono=MONO).set(**plain, block_title_text_color="*body_text_color")
+    return gr.themes.Soft(font=FONT, font_mono=MONO).set(
+        **plain, block_title_text_color="*body_text_color", background_fill_primary="*neutral_50"
+    )
 
 
 class Page(gr.Blocks):
@@ -88,7 +90,7 @@ def build(desk: Desk) -> Page:
             "# Face Studio\nPortraits that talk, expressions that change, motion that is captured: on this computer.",
             elem_id="top",
         )
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.TITLE.lower(), elem_id=f"tab-{tab.TITLE.lower()}"):
                     tab.build(desk)

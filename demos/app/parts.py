@@ -61,7 +61,9 @@ def stops(desk: Desk, button: gr.Button, event: Any) -> None:
         stopped = desk.stop(request)
         gr.Info("Stopped; no file was left behind." if stopped else "Nothing is running.", duration=4)
 
-    button.click(stop, cancels=[event], **QUIET)
+    button.click(
+        stop, cancels=[event], api_visibility="private", show_progress="hidden", concurrency_limit=None
+    )  # in the queue, or its words would not reach the page
 
 
 def names(paths: list[Path]) -> list[str]:

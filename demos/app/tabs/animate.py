@@ -84,7 +84,9 @@ def build(desk: Desk) -> None:
 
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
-            portrait = gr.Image(label="Portrait", type="filepath", image_mode=None, sources=["upload", "webcam"])
+            portrait = gr.Image(
+                label="Portrait", type="filepath", image_mode=None, sources=["upload", "webcam"], height=300
+            )
             with gr.Tabs():
                 with gr.Tab("Recording"):
                     audio = gr.Audio(label="Speech", type="filepath", sources=["upload", "microphone"])
@@ -130,7 +132,12 @@ def build(desk: Desk) -> None:
     event = go.click(animate, inputs, [video, files, summary], api_name="animate", show_progress_on=video, **WORK)
     stops(desk, stop, event)
     gr.Examples(
-        [[PORTRAIT, SPEECH]], [portrait, audio], label="Try this", cache_examples=False, api_name="animate_example"
+        [[PORTRAIT, SPEECH]],
+        [portrait, audio],
+        label="Try this",
+        example_labels=["The sample portrait and speech"],
+        cache_examples=False,
+        api_name="animate_example",
     )
 
 

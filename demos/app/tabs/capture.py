@@ -20,7 +20,7 @@ FORMATS = (
     ("NPZ", "npz"),
     ("JSON", "json"),
 )
-CURVES = 8
+CURVES = 6
 """Shapes that are drawn: those that move most."""
 
 POINTS = 400
@@ -105,14 +105,21 @@ def build(desk: Desk) -> None:
                 go = gr.Button("Capture", variant="primary", elem_id="capture-go")
                 stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
             plot = gr.LinePlot(
-                label="Curves of what moves most", x="seconds", y="weight", color="shape", height=340, y_lim=[0, 1]
+                label="Curves of what moves most", x="seconds", y="weight", color="shape", height=400, y_lim=[0, 1]
             )
             files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
             summary = gr.Markdown(label="summary", elem_classes="summary")
     inputs = [video, audio, transcript, formats, fps, face, life, visemes]
     event = go.click(capture, inputs, [plot, files, summary], api_name="capture", show_progress_on=plot, **WORK)
     stops(desk, stop, event)
-    gr.Examples([[SPEECH]], [audio], label="Try this", cache_examples=False, api_name="capture_example")
+    gr.Examples(
+        [[SPEECH]],
+        [audio],
+        label="Try this",
+        example_labels=["The sample speech"],
+        cache_examples=False,
+        api_name="capture_example",
+    )
 
 
 def curves(motion: Any) -> Any:

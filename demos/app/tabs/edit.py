@@ -221,7 +221,14 @@ def build(desk: Desk) -> None:
     _pick(picker, face, follow, inputs, results, live)
     zeros = [0.0] * len(sliders)
     reset.click(lambda: [False, *zeros], None, [camera, *sliders], **QUIET).success(follow, inputs, results, **live)
-    gr.Examples([[PORTRAIT]], [photo], label="Try this", cache_examples=False, api_name="edit_example")
+    gr.Examples(
+        [[PORTRAIT]],
+        [photo],
+        label="Try this",
+        example_labels=["The sample portrait"],
+        cache_examples=False,
+        api_name="edit_example",
+    )
     _endpoint(edit_endpoint)
 
 

@@ -71,7 +71,7 @@ def build(desk: Desk) -> None:
 
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
-            photo = gr.Image(label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam"])
+            photo = gr.Image(label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam"], height=300)
             face = gr.Dropdown(FACES, value="1", label="Face", info="the largest is 1")
             with gr.Accordion("Let it speak", open=False):
                 audio = gr.Audio(label="Speech", type="filepath", sources=["upload", "microphone"])
@@ -96,4 +96,11 @@ def build(desk: Desk) -> None:
     )
     stops(desk, stop, event)
     gr.Markdown("What the photo doesn't show is filled in: a side view is plausible rather than true.")
-    gr.Examples([[PORTRAIT]], [photo], label="Try this", cache_examples=False, api_name="head_example")
+    gr.Examples(
+        [[PORTRAIT]],
+        [photo],
+        label="Try this",
+        example_labels=["The sample portrait"],
+        cache_examples=False,
+        api_name="head_example",
+    )
