@@ -105,12 +105,12 @@ def build(desk: Desk) -> None:
         request: gr.Request, photo: str | None, video: str | None, face: str, camera: bool, *values: float
     ) -> tuple:
         source = one_of(photo, video, _GIVE)
-        edit = read_knobs(knobs, values, camera=camera, face=face)
+        wanted = read_knobs(knobs, values, camera=camera, face=face)
         preview = opened(request, source)
         named = Path(source).name
         output = f"edited{'.mp4' if video else '.png'}"
-        shown = preview.show(edit)
-        return (preview.before, shown), edit.command(named, output), edit.python(named, output)
+        shown = preview.show(wanted)
+        return (preview.before, shown), wanted.command(named, output), wanted.python(named, output)
 
     def save(job: Job, source: str, edit: Edit) -> tuple[Path, str]:
         from pipelines import ExpressionEditPipeline
@@ -138,7 +138,7 @@ def build(desk: Desk) -> None:
         return names([made]), words
 
     @told
-    def edit_endpoint(
+    def edit(
         request: gr.Request,
         source: str,
         shapes: dict[str, float] | None = None,
@@ -169,11 +169,11 @@ def build(desk: Desk) -> None:
         if not source:
             raise UsageError(f"nothing to work with yet: give {_GIVE}")
         _check(desk, source)
-        edit = Edit(
+        wanted = Edit(
             shapes or {}, aus or {}, emotion or {}, gaze or None, yaw, pitch, roll, neutralize, face=read_face(face)
         )
         with desk.job(request, progress) as job:
-            made, words = save(job, source, edit)
+            made, words = save(job, source, wanted)
         return str(made), words
 
     with gr.Row():
@@ -229,7 +229,7 @@ def build(desk: Desk) -> None:
         cache_examples=False,
         api_name="edit_example",
     )
-    _endpoint(edit_endpoint)
+    _endpoint(edit)
 
 
 def _words(name: str) -> str:
