@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from demos.app.desk import Desk, toast
 from demos.app.guard import Guard, refuse_foreign
 from demos.app.identity import Identity
-from demos.app.settings import Settings
+from demos.app.settings import Limits, Settings
 from demos.app.tabs import about, animate, capture, edit, head, models
 from demos.app.workplace import Workplace
 from studio.errors import UsageError
@@ -55,6 +55,14 @@ class Page(gr.Blocks):
 
     guard: Guard | None = None
 
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        super().__init__(title="Face Studio", analytics_enabled=False)
+
+    def queue(self, **_: Any) -> Page:
+        """The queue with our limits from the start: each call builds Gradio's server anew, which takes a while."""
+        return super().queue(max_size=self._limits.waiting, default_concurrency_limit=self._limits.at_once)
+
     async def process_api(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Refuses files of others and addresses; see `demos.app.guard.refuse_foreign`."""
         request = kwargs.get("request", args[1] if len(args) > 1 else None)
@@ -85,7 +93,7 @@ def _session(guard: Guard, request: Any) -> str:
 
 def build(desk: Desk) -> Page:
     """All tabs on one page."""
-    with Page(title="Face Studio", analytics_enabled=False) as page:
+    with Page(desk.limits) as page:
         gr.Markdown(
             "# Face Studio\nPortraits that talk, expressions that change, motion that is captured: on this computer.",
             elem_id="top",
@@ -95,8 +103,6 @@ def build(desk: Desk) -> Page:
                 with gr.Tab(tab.TITLE, id=tab.TITLE.lower(), elem_id=f"tab-{tab.TITLE.lower()}"):
                     tab.build(desk)
         page.unload(desk.leave)
-    limits = desk.limits
-    page.queue(max_size=limits.waiting, default_concurrency_limit=limits.at_once)
     return page
 
 
