@@ -32,7 +32,7 @@ CSS = """
 #top p {opacity: .8; margin-top: .25rem}
 .summary p {font-size: .95rem; opacity: .85}
 .files .empty {min-height: 84px !important}
-.stage {position: sticky; top: 8px; align-self: flex-start; z-index: 5}
+.stage {position: sticky; top: 8px; align-self: flex-start; z-index: 60}
 @media (max-width: 720px) {
   .gradio-container main {padding: 12px !important}
   .stage {top: 0; background: var(--body-background-fill); padding-bottom: 8px}

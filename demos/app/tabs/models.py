@@ -35,7 +35,13 @@ def build(desk: Desk) -> None:
 
     gr.Markdown(WORDS.format(folder="~/.face-studio/models"))
     shown = gr.Dataframe(
-        table(), headers=COLUMNS, interactive=False, wrap=True, label="Published models", column_widths=WIDTHS
+        table(),
+        headers=COLUMNS,
+        interactive=False,
+        wrap=True,
+        label="Published models",
+        column_widths=WIDTHS,
+        max_height=800,
     )
     with gr.Row():
         name = gr.Dropdown(list(MODELS), value=next(iter(MODELS)), label="Model", scale=2)
