@@ -20,4 +20,4 @@ def client(served):
     """A fresh session of gradio_client."""
     from gradio_client import Client
 
-    return Client(served.url, verbose=False)
+    return Client(served.url, verbose=False, httpx_kwargs={"timeout": 120})  # the machine may be busy

@@ -35,7 +35,7 @@ def test_fifty_requests_of_ten_clients(served, tmp_path):
         return np.array([25 * client, 50 * k, 255 - 25 * client], np.uint8)
 
     def work(number):
-        client, right = Client(served.url, verbose=False), 0
+        client, right = Client(served.url, verbose=False, httpx_kwargs={"timeout": 300}), 0
         for k, smile in enumerate(SMILES):
             marked = photo.copy()
             marked[MARK] = colour(number, k)

@@ -215,3 +215,22 @@ def test_a_taken_port_is_told_at_once():
 def test_limits_have_sense():
     limits = Limits()
     assert limits.quota > limits.megabytes and limits.at_once >= 1 and limits.waiting >= 50
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--share"], "--auth"),
+        (["--host", "0.0.0.0"], "--auth"),
+        (["--auth", "me:short"], "8 letters"),
+        (["--port", "70000"], "65535"),
+        (["--max-seconds", "0"], "more than 0"),
+    ],
+)
+def test_the_command_refuses_what_is_unsafe_or_senseless(words, says, capsys, monkeypatch):
+    from demos.cli import main
+
+    monkeypatch.delenv("FACE_STUDIO_AUTH", raising=False)
+    assert main(["app", *words]) == 2
+    said = capsys.readouterr().err.strip()
+    assert says in said and len(said.splitlines()) == 1
