@@ -48,7 +48,12 @@ def test_every_endpoint_has_a_name_and_typed_parameters(client):
     assert set(named) == {"/animate", "/edit", "/capture", "/head", "/models", "/verify", "/doctor"}
     assert client.view_api(return_format="dict")["unnamed_endpoints"] == {}
     types = {p["parameter_name"]: p["python_type"]["type"] for p in named["/edit"]["parameters"]}
-    assert types["source"] == "filepath" and types["yaw"] == "float" and types["gaze"] == "str"
+    assert (
+        types["source"] == "filepath"
+        and types["yaw"] == "float"
+        and types["shapes"] == "dict(str, float)"
+        and types["gaze"] == "str"
+    )
     needed = {
         name: [p["parameter_name"] for p in e["parameters"] if not p["parameter_has_default"]]
         for name, e in named.items()
@@ -173,11 +178,20 @@ def test_a_stranger_needs_the_password(tmp_path):
         assert "mediapipe" in client.predict(api_name="/doctor")
 
 
-def test_language_models_find_the_tools(tmp_path):
+def test_language_models_find_the_tools_and_use_them(tmp_path):
     with Server(tmp_path, "--mcp") as server:
-        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
-        accept = {"Accept": "application/json, text/event-stream"}
-        answer = httpx.post(f"{server.url}/gradio_api/mcp/", json=call, headers=accept, timeout=60)
-        assert answer.status_code == 200
-        for tool in ("animate", "edit", "capture", "head"):
-            assert f'"name":"{tool}"' in answer.text
+
+        def ask(method, **params):
+            request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            accept = {"Accept": "application/json, text/event-stream"}
+            answer = httpx.post(f"{server.url}/gradio_api/mcp/", json=request, headers=accept, timeout=240).text
+            return json.loads(next(line[6:] for line in answer.splitlines() if line.startswith("data: ")))["result"]
+
+        assert {"animate", "edit", "capture", "head"} <= {tool["name"] for tool in ask("tools/list")["tools"]}
+        with open(PORTRAIT, "rb") as photo:
+            uploaded = httpx.post(f"{server.url}/gradio_api/upload", files={"files": ("me.jpg", photo)}, timeout=60)
+        link = f"{server.url}/gradio_api/file={uploaded.json()[0]}"
+        result = ask("tools/call", name="edit", arguments={"source": link, "shapes": {"smile": 0.5}})
+        assert "512x512" in json.dumps(result) and not result.get("isError"), result
+        refused = ask("tools/call", name="edit", arguments={"source": "http://127.0.0.1:1/secret.jpg"})
+        assert refused["isError"] and "ddresses are not opened" in json.dumps(refused)

@@ -257,7 +257,7 @@ def _pick(picker: gr.Gallery, face: gr.Dropdown, follow: Any, inputs: list, resu
 def _endpoint(fn: Any) -> None:
     """/edit for programs, without a place on the page."""
     source = gr.File(label="source", visible=False)
-    tables = [gr.JSON(value={}, label=name, visible=False) for name in ("shapes", "aus", "emotion")]
+    tables = [_table(name) for name in ("shapes", "aus", "emotion")]
     gaze = gr.Textbox("", label="gaze", visible=False)
     turns = [gr.Number(0.0, label=name, visible=False) for name in ("yaw", "pitch", "roll", "neutralize")]
     face = gr.Textbox("1", label="face", visible=False)
@@ -265,6 +265,13 @@ def _endpoint(fn: Any) -> None:
     gr.Button(visible=False).click(
         fn, [source, *tables, gaze, *turns, face], [result, summary], api_name="edit", **WORK
     )
+
+
+def _table(name: str) -> gr.JSON:
+    """A parameter of names and numbers, told as such to programs (to Gradio any JSON is alike)."""
+    table = gr.JSON(value={}, label=name, visible=False)
+    table.api_info = lambda: {"type": "object", "additionalProperties": {"type": "number"}}
+    return table
 
 
 def _check(desk: Desk, source: str) -> None:
