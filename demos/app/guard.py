@@ -98,9 +98,10 @@ class Guard:
         return owner == session or (self.settings.mcp and owner.startswith(LINK))
 
     def _claim(self, listener: str, session: str) -> None:
-        """A page's own name belongs to the session that used it first."""
+        """A page's own name belongs to the session that used it first; language models come through one page."""
         with self._lock:
-            if self._claims.setdefault(listener, session) != session:
+            owner = self._claims.setdefault(listener, session)
+            if owner != session and not (owner.startswith(LINK) and session.startswith(LINK)):
                 raise Refused(403, "these events are another session's")
             self._claims.move_to_end(listener)
             while len(self._claims) > _MOST_CLAIMS:
