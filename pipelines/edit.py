@@ -6,15 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from pipelines.change import read_change
 from pipelines.engines import avatar_of, takes_native
 from pipelines.output import is_video
 from pipelines.portrait import read_portrait
-from pipelines.scene import Scene
+from pipelines.prepared import PreparedEdit
 from pipelines.take import Still, Take
 from studio.errors import UsageError
 
@@ -114,20 +113,15 @@ class ExpressionEditPipeline:
 
             return edit_video(source, change, self.avatar, face, cancel)
         began = time.monotonic()
-        portrait = read_portrait(source, self.tracker, face=face)
-        if change.nothing and not sliders:
-            return Still(portrait.rgb, portrait.alpha, portrait.faces, time.monotonic() - began)
-        scene = Scene(portrait, self.avatar, transparent=True)
-        weights = [change.of(f, a.expression) for f, a in zip(portrait.faces, scene.avatars)]
-        heads = [change.head] * len(weights)
-        if sliders:
-            from avatars.liveportrait.edit import read_edit
+        still = self.prepare(source, face=face).apply(change, sliders)
+        return replace(still, seconds=time.monotonic() - began)
 
-            image = scene.edited(read_edit(sliders), weights, heads)
-        else:
-            image = scene.frame(weights, heads)
-        alpha = None if portrait.alpha is None else np.ascontiguousarray(image[..., 3])
-        return Still(np.ascontiguousarray(image[..., :3]), alpha, portrait.faces, time.monotonic() - began)
+    def prepare(self, source: Any, *, face: int | str = 0, size: int | tuple[int, int] | None = None) -> PreparedEdit:
+        """A picture whose faces are found once, to be edited many times: `prepare("me.jpg")(yaw=10).save("out.png")`.
+
+        face and size as elsewhere: 0 is the largest, or "all"; the long side, or (width, height).
+        """
+        return PreparedEdit(read_portrait(source, self.tracker, face=face, size=size), self.avatar)
 
     def sheet(
         self, source: Any, *, progress: Callable[..., None] | None = None, face: int | str = 0, **settings: Any

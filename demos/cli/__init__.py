@@ -14,11 +14,11 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from demos.cli import animate, capture, doctor, edit, models, reconstruct, refit, rig, stream
+from demos.cli import animate, app, capture, doctor, edit, models, reconstruct, refit, rig, stream
 from demos.cli.options import LISTS, spread
 from studio.errors import Cancelled, FaceStudioError, UsageError
 
-VERBS = (animate, edit, capture, reconstruct, rig, refit, stream, models, doctor)
+VERBS = (animate, edit, capture, reconstruct, rig, refit, stream, models, app, doctor)
 
 DESCRIPTION = (
     "Portraits that talk, expressions that change, motion that is captured: on this computer, with no download."
@@ -30,6 +30,7 @@ face-studio capture talk.mp4 -o take.csv
 face-studio reconstruct portrait.jpg -o head.glb
 face-studio rig add my_head.glb -o rigged.glb
 face-studio stream --audio mic --to livelink://127.0.0.1:11111
+face-studio app
 
 face-studio VERB --help tells what a verb can do."""
 

@@ -1,0 +1,137 @@
+"""Capture: the motion of a video or of speech as curves, and as files for other programs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from demos.app.desk import Desk, told
+from demos.app.parts import FACES, SPEECH, WORK, line, names, one_of, read_face, stem, stops
+from studio.errors import UsageError
+
+TITLE = "Capture"
+FORMATS = (
+    ("CSV (Live Link Face)", "csv"),
+    ("GLB (Blender, Unreal, three.js)", "glb"),
+    ("USDZ", "usdz"),
+    ("USDC", "usdc"),
+    ("NPZ", "npz"),
+    ("JSON", "json"),
+)
+CURVES = 6
+"""Shapes that are drawn: those that move most."""
+
+POINTS = 400
+"""Points of a curve at most."""
+
+_GIVE = "a video or a sound"
+
+
+def build(desk: Desk) -> None:
+    """The tab and its endpoint /capture."""
+
+    @told
+    def capture(
+        request: gr.Request,
+        video: str | None = None,
+        audio: str | None = None,
+        transcript: str = "",
+        formats: list[str] | None = None,
+        fps: str = "",
+        face: str = "1",
+        life: float = 0.0,
+        visemes: bool = False,
+        progress=gr.Progress(),
+    ) -> tuple[Any, list[str], str]:
+        """Write the motion of a video or of speech as files. transcript: what a sound says, where it is known."""
+        from pipelines import CapturePipeline
+        from studio.motion import FaceMotion
+
+        source = one_of(video, audio, _GIVE)
+        if not formats:
+            raise UsageError("in which form? Choose one or several files")
+        (desk.limits.check_video if video else desk.limits.check_sound)(source)
+        desk.limits.check_text(transcript or "")
+        with desk.job(request, progress) as job:
+            take = CapturePipeline()(
+                source,
+                fps=(fps or "").strip() or None,
+                face=read_face(face, several=False),
+                blink=life,
+                gaze_motion=life,
+                head_motion=life,
+                transcript=(transcript or "").strip() or None,
+                cancel=job.cancel,
+            )
+            if visemes and take.hear is None:
+                raise UsageError("visemes are heard in speech: give a sound, not a video")
+            kept = job.new(f"{stem(source)}.npz")
+            saved = take.save(kept, progress=job.tell)
+            motion = FaceMotion.load(kept)
+            again = replace(take, move=lambda: iter([motion]), progress=None)  # watched or heard once, written often
+            made = [kept.with_suffix(f".{ending}") for ending in formats]
+            for number, path in enumerate(made):
+                progress((number, len(made)), desc=f"writing {path.name}", unit="files")
+                if path != kept:
+                    again.save(path)
+            if visemes:
+                progress(None, desc="writing visemes")
+                made.append(take.save_events(kept.with_suffix(".visemes.json"), "json"))
+            if kept not in made:
+                kept.unlink()
+            return curves(motion), names(made), line(saved).replace(kept.name, stem(source), 1)
+
+    with gr.Row():
+        with gr.Column(scale=1, min_width=320):
+            with gr.Tabs():
+                with gr.Tab("Video"):
+                    video = gr.Video(label="Performance", sources=["upload", "webcam"])
+                    face = gr.Dropdown(FACES, value="1", label="Face", info="the largest is 1")
+                with gr.Tab("Speech"):
+                    audio = gr.Audio(label="Speech", type="filepath", sources=["upload", "microphone"])
+                    transcript = gr.Textbox(
+                        value="", label="Transcript", info="what it says, where you know it: lips get surer", lines=2
+                    )
+                    life = gr.Slider(0, 1, 0, step=0.05, label="Life", info="blinks, glances and nods to add")
+                    visemes = gr.Checkbox(False, label="Also phones and visemes, as Rhubarb Lip Sync writes them")
+            formats = gr.CheckboxGroup(list(FORMATS), value=["csv", "glb"], label="Files")
+            fps = gr.Textbox(
+                value="", label="Frames per second", info="default: the video's own, 60 for speech", max_lines=1
+            )
+        with gr.Column(scale=1, min_width=320):
+            with gr.Row():
+                go = gr.Button("Capture", variant="primary", elem_id="capture-go")
+                stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
+            plot = gr.LinePlot(
+                label="Curves of what moves most", x="seconds", y="weight", color="shape", height=400, y_lim=[0, 1]
+            )
+            files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
+            summary = gr.Markdown(label="summary", elem_classes="summary")
+    inputs = [video, audio, transcript, formats, fps, face, life, visemes]
+    event = go.click(capture, inputs, [plot, files, summary], api_name="capture", show_progress_on=plot, **WORK)
+    stops(desk, stop, event)
+    gr.Examples(
+        [[SPEECH]],
+        [audio],
+        label="Try this",
+        example_labels=["The sample speech"],
+        cache_examples=False,
+        api_name="capture_example",
+    )
+
+
+def curves(motion: Any) -> Any:
+    """A table of seconds, weight and shape of the shapes that move most."""
+    import numpy as np
+    import pandas
+
+    from studio.arkit import ARKIT
+
+    step = max(1, -(-len(motion) // POINTS))
+    weights = motion.weights[::step]
+    seconds = np.arange(len(motion))[::step] / float(motion.fps)
+    order = np.argsort(-motion.weights.std(0), kind="stable")[:CURVES]
+    parts = [pandas.DataFrame({"seconds": seconds, "weight": weights[:, k], "shape": ARKIT[k]}) for k in order]
+    return pandas.concat(parts, ignore_index=True)

@@ -1,0 +1,286 @@
+"""Edit: sliders move a face in a photo or a video, with a preview that follows while they are dragged."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from demos.app.desk import Desk, Job, told
+from demos.app.knobs import Panel, panels, read_knobs
+from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, one_of, read_face, stem, stops
+from demos.app.recipes import Edit
+from studio.errors import UsageError
+
+TITLE = "Edit"
+PREVIEW = 640
+"""Pixels of the longer side of a preview, at most."""
+
+KEPT = 3
+"""Pictures of a preview that stay on disk."""
+
+_GIVE = "a photo or a video"
+
+
+class Preview:
+    """A photo (or a video's first picture) made ready, and the pictures of it that were shown last."""
+
+    def __init__(self, source: str, folder: Path) -> None:
+        from pipelines import ExpressionEditPipeline
+        from pipelines.output import is_video
+        from studio.media import Clip, read_image
+
+        video = is_video(source)
+        picture = next(iter(Clip.open(source).frames())).image if video else read_image(source)
+        size = PREVIEW if max((picture if video else picture.rgb).shape[:2]) > PREVIEW else None
+        self.everyone = ExpressionEditPipeline().prepare(picture, face="all", size=size)
+        self.folder, self._count = folder, itertools.count()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.before = self._show(self.everyone())
+        self._ready: dict[int | str, Any] = {}
+        self.of(0).warm()
+
+    def of(self, face: int | str) -> Any:
+        """What edits that face, or "all"."""
+        if face not in self._ready:
+            self._ready[face] = self.everyone if face == "all" else self.everyone.only(face)
+        return self._ready[face]
+
+    def faces(self) -> list[tuple[str, str]]:
+        """A picture and a name of each face, the largest first; empty where there is but one."""
+        portrait = self.everyone.portrait
+        if len(portrait.faces) == 1:
+            return []
+        shown = []
+        for number, face in enumerate(portrait.faces, 1):
+            x0, y0, x1, y1 = (max(0, round(float(edge))) for edge in face.box)
+            path = self.folder / f"face-{number}.jpg"
+            _write(path, portrait.rgb[y0:y1, x0:x1])
+            shown.append((str(path), f"face {number}"))
+        return shown
+
+    def show(self, edit: Edit) -> str:
+        """The edited picture's path."""
+        settings = edit.arguments()
+        return self._show(self.of(settings.pop("face", 0))(**settings))
+
+    def _show(self, still: Any) -> str:
+        number = next(self._count)
+        path = self.folder / f"preview-{number}.jpg"
+        _write(path, still.image)
+        if number > KEPT:  # the first is what it was before
+            (self.folder / f"preview-{number - KEPT}.jpg").unlink(missing_ok=True)
+        return str(path)
+
+
+def build(desk: Desk) -> None:
+    """The tab and its endpoint /edit."""
+    groups = panels()
+    knobs = [knob for panel in groups for knob in panel.knobs]
+
+    def opened(request: gr.Request, source: str) -> Preview:
+        session = desk.session(request)
+
+        def make() -> Preview:
+            _check(desk, source)
+            return Preview(source, desk.workplace.new(session, "preview"))
+
+        return desk.prepared(request, ("edit", source), make)
+
+    @told
+    def open_source(request: gr.Request, photo: str | None, video: str | None, progress=gr.Progress()) -> tuple:
+        if not photo and not video:
+            return None, gr.update(value=None, visible=False), gr.update(value="1")
+        progress(None, desc="finding the face and making it ready")
+        preview = opened(request, one_of(photo, video, _GIVE))
+        faces = preview.faces()
+        choices = [str(number) for number in range(1, len(preview.everyone.portrait.faces) + 1)]
+        picker = gr.update(choices=[*choices, "all"] if faces else choices, value="1")
+        return (preview.before, preview.before), gr.update(value=faces, visible=bool(faces)), picker
+
+    @told
+    def follow(
+        request: gr.Request, photo: str | None, video: str | None, face: str, camera: bool, *values: float
+    ) -> tuple:
+        source = one_of(photo, video, _GIVE)
+        wanted = read_knobs(knobs, values, camera=camera, face=face)
+        preview = opened(request, source)
+        named = Path(source).name
+        output = f"edited{'.mp4' if video else '.png'}"
+        shown = preview.show(wanted)
+        return (preview.before, shown), wanted.command(named, output), wanted.python(named, output)
+
+    def save(job: Job, source: str, edit: Edit) -> tuple[Path, str]:
+        from pipelines import ExpressionEditPipeline
+        from pipelines.output import is_video
+
+        video = is_video(source)
+        made = job.new(f"{stem(source)}-edited{'.mp4' if video else '.png'}")
+        result = ExpressionEditPipeline()(source, **edit.arguments(), cancel=job.cancel)
+        return made, line(result.save(made, progress=job.tell if video else None, cancel=job.cancel))
+
+    @told
+    def make_from_sliders(
+        request: gr.Request,
+        photo: str | None,
+        video: str | None,
+        face: str,
+        camera: bool,
+        progress=gr.Progress(),
+        *values: float,
+    ) -> tuple:
+        source = one_of(photo, video, _GIVE)
+        _check(desk, source)
+        with desk.job(request, progress) as job:
+            made, words = save(job, source, read_knobs(knobs, values, camera=camera, face=face))
+        return names([made]), words
+
+    @told
+    def edit(
+        request: gr.Request,
+        source: str,
+        shapes: dict[str, float] | None = None,
+        aus: dict[str, float] | None = None,
+        emotion: dict[str, float] | None = None,
+        gaze: str = "",
+        yaw: float = 0.0,
+        pitch: float = 0.0,
+        roll: float = 0.0,
+        neutralize: float = 0.0,
+        face: str = "1",
+        progress=gr.Progress(),
+    ) -> tuple[str, str]:
+        """Change expression, gaze or head pose in a picture or a video.
+
+        Args:
+            source: a picture or a video.
+            shapes: ARKit blendshapes and easy names, such as {"smile": 0.8}.
+            aus: action units of FACS, such as {"AU12": 0.8}.
+            emotion: such as {"joy": 0.6}.
+            gaze: YAW,PITCH in degrees, or left, right, up, down, camera.
+            yaw: degrees to the picture's right.
+            pitch: degrees down.
+            roll: degrees clockwise.
+            neutralize: 0 to 1, how much of the present expression to take out first.
+            face: 1 is the largest; or all.
+        """
+        if not source:
+            raise UsageError(f"nothing to work with yet: give {_GIVE}")
+        _check(desk, source)
+        wanted = Edit(
+            shapes or {}, aus or {}, emotion or {}, gaze or None, yaw, pitch, roll, neutralize, face=read_face(face)
+        )
+        with desk.job(request, progress) as job:
+            made, words = save(job, source, wanted)
+        return str(made), words
+
+    with gr.Row():
+        with gr.Column(scale=2, min_width=260):
+            with gr.Tabs():
+                with gr.Tab("Photo"):
+                    photo = gr.Image(
+                        label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam"], height=260
+                    )
+                with gr.Tab("Video"):
+                    video = gr.Video(label="Video", sources=["upload", "webcam"], height=260)
+            picker = gr.Gallery(label="Faces", columns=3, height=180, visible=False, allow_preview=False)
+            face = gr.Dropdown(FACES[:1], value="1", label="Face to edit", allow_custom_value=True)
+        with gr.Column(scale=4, min_width=300, elem_classes="stage"):
+            shown = gr.ImageSlider(
+                label="Before and after", type="filepath", interactive=False, slider_position=12, elem_id="edit-preview"
+            )
+            with gr.Row():
+                go = gr.Button("Save in full size", variant="primary", elem_id="edit-go")
+                stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
+        with gr.Column(scale=3, min_width=300):
+            with gr.Row():
+                camera = gr.Checkbox(False, label="Look into the camera", min_width=160)
+                reset = gr.Button("All sliders back", size="sm", min_width=120)
+            sliders = [slider for panel in groups for slider in _panel(panel)]
+    with gr.Row():
+        with gr.Column(min_width=300):
+            files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
+            summary = gr.Markdown(label="summary", elem_classes="summary")
+        with gr.Column(min_width=300), gr.Accordion("The same from elsewhere", open=False):
+            command = gr.Code(label="On the command line", language="shell", interactive=False)
+            program = gr.Code(label="In Python", language="python", interactive=False)
+
+    inputs = [photo, video, face, camera, *sliders]
+    event = go.click(make_from_sliders, inputs, [files, summary], api_visibility="private", **WORK)
+    stops(desk, stop, event)
+    moves = [slider.input for slider in sliders] + [camera.input, face.input]
+    results = [shown, command, program]
+    live = dict(queue=False, api_visibility="private", show_progress="hidden", trigger_mode="always_last")
+    gr.on(moves, follow, inputs, results, **live)
+    for source in (photo, video):
+        source.change(
+            open_source, [photo, video], [shown, picker, face], api_visibility="private", show_progress_on=shown
+        )
+    _pick(picker, face, follow, inputs, results, live)
+    zeros = [0.0] * len(sliders)
+    reset.click(lambda: [False, *zeros], None, [camera, *sliders], **QUIET).success(follow, inputs, results, **live)
+    gr.Examples(
+        [[PORTRAIT]],
+        [photo],
+        label="Try this",
+        example_labels=["The sample portrait"],
+        cache_examples=False,
+        api_name="edit_example",
+    )
+    _endpoint(edit)
+
+
+def _words(name: str) -> str:
+    plain = name.replace("_", " ")
+    return plain[:1].upper() + plain[1:]
+
+
+def _panel(panel: Panel) -> list[gr.Slider]:
+    with gr.Accordion(panel.title, open=panel.open), gr.Row():
+        return [
+            gr.Slider(knob.low, knob.high, 0, step=knob.step, label=knob.label or _words(knob.name), min_width=130)
+            for knob in panel.knobs
+        ]
+
+
+def _pick(picker: gr.Gallery, face: gr.Dropdown, follow: Any, inputs: list, results: list, live: dict) -> None:
+    """A press on a face chooses it."""
+
+    def chosen(event: gr.SelectData) -> str:
+        return str(int(event.index) + 1)
+
+    picker.select(chosen, None, face, **QUIET).success(follow, inputs, results, **live)
+
+
+def _endpoint(fn: Any) -> None:
+    """/edit for programs, without a place on the page."""
+    source = gr.File(label="source", visible=False)
+    tables = [_table(name) for name in ("shapes", "aus", "emotion")]
+    gaze = gr.Textbox("", label="gaze", visible=False)
+    turns = [gr.Number(0.0, label=name, visible=False) for name in ("yaw", "pitch", "roll", "neutralize")]
+    face = gr.Textbox("1", label="face", visible=False)
+    result, summary = gr.File(label="edited", visible=False), gr.Textbox(label="summary", visible=False)
+    gr.Button(visible=False).click(
+        fn, [source, *tables, gaze, *turns, face], [result, summary], api_name="edit", **WORK
+    )
+
+
+def _table(name: str) -> gr.JSON:
+    """A parameter of names and numbers, told as such to programs (to Gradio any JSON is alike)."""
+    table = gr.JSON(value={}, label=name, visible=False)
+    table.api_info = lambda: {"type": "object", "additionalProperties": {"type": "number"}}
+    return table
+
+
+def _check(desk: Desk, source: str) -> None:
+    from pipelines.output import is_video
+
+    (desk.limits.check_video if is_video(source) else desk.limits.check_picture)(source)
+
+
+def _write(path: Path, image: Any) -> None:
+    from studio.media import write_image
+
+    write_image(path, image)
