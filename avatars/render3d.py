@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit, prange
 
 from avatars.rig import Rig
-from avatars.shade3d import Camera, Fragments, rasterise, vertex_normals
+from avatars.shade3d import Camera, Cutout, Fragments, rasterise, texel, vertex_normals
 from studio.motion import FaceMotion, blocks
 
 BACKGROUND = (72, 76, 82)
@@ -65,6 +65,7 @@ class RigRenderer:
         uv = rig.uv[rig.uv_triangles] if len(rig.uv) else np.zeros((*self.triangles.shape, 2))
         self.uv = np.ascontiguousarray(uv, np.float32)
         self.atlas, self.places = _atlas(rig)
+        self.cutout = _cutout(rig, self.material, self.uv, samples)
         self.factors = np.array([[*m.colour[:3], m.roughness] for m in rig.materials], np.float32)
         self.lights = np.array([[*_unit(light.direction), *light.colour, light.wrap] for light in lights], np.float32)
         self.sky = np.array([SKY, GROUND], np.float32)
@@ -99,7 +100,8 @@ class RigRenderer:
 
     def fragments(self, vertices: np.ndarray, camera: Camera) -> Fragments:
         """What each pixel shows; `rig.triangles` are meant."""
-        return rasterise(camera.project(vertices), self.triangles, camera.size, two_sided=self.two_sided)
+        pixels = camera.project(vertices)
+        return rasterise(pixels, self.triangles, camera.size, two_sided=self.two_sided, cutout=self.cutout)
 
     def draw(self, vertices: np.ndarray, camera: Camera | None = None) -> np.ndarray:
         """The picture of posed vertices (V, 3) metres, by `camera` or the renderer's own."""
@@ -121,6 +123,7 @@ class RigRenderer:
             self.factors,
             self.atlas,
             self.places,
+            _DECODE,
             self.lights,
             self.sky,
             self.samples,
@@ -134,6 +137,9 @@ class RigRenderer:
 _LEVEL = np.arange(4096) / 4095
 _ENCODE = 255 * np.where(_LEVEL <= 0.0031308, 12.92 * _LEVEL, 1.055 * _LEVEL ** (1 / 2.4) - 0.055).astype(np.float32)
 """Linear light in 4096 steps -> sRGB 0..255."""
+_SHADES = np.arange(256) / 255
+_DECODE = np.where(_SHADES <= 0.04045, _SHADES / 12.92, ((_SHADES + 0.055) / 1.055) ** 2.4).astype(np.float32)
+"""sRGB 0..255 -> linear light."""
 
 
 def _unit(direction: tuple[float, float, float]) -> np.ndarray:
@@ -141,16 +147,35 @@ def _unit(direction: tuple[float, float, float]) -> np.ndarray:
 
 
 def _atlas(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
-    """All textures behind each other (N, 3) float32 linear, and (M, 3) of each material: start, height, width."""
+    """All textures behind each other (N, 3) uint8 sRGB, and (M, 3) of each material: start, height, width."""
     texels, places, start = [], [], 0
-    table = (((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    table[:11] = np.arange(11) / 255 / 12.92
+    known: dict[int, tuple[int, int, int]] = {}
     for material in rig.materials:
         texture = material.texture if material.texture is not None else np.full((1, 1, 3), 255, np.uint8)
-        texels.append(table[texture[..., :3]].reshape(-1, 3))
-        places.append((start, *texture.shape[:2]))
-        start += len(texels[-1])
+        if material.texture is None or id(texture) not in known:
+            texels.append(texture[..., :3].reshape(-1, 3))
+            known[id(texture)] = (start, *texture.shape[:2])
+            start += len(texels[-1])
+        places.append(known[id(texture)])
     return np.concatenate(texels), np.array(places, np.int64)
+
+
+def _cutout(rig: Rig, material: np.ndarray, uv: np.ndarray, samples: int) -> Cutout | None:
+    """Where the rig's blended and cut-out materials (material (F,) of each triangle) let through what lies behind."""
+    thin = np.array([m.blend or m.cutoff > 0 for m in rig.materials])
+    if not thin.any():
+        return None
+    texels, places, start = [np.zeros(0, np.uint8)], [], 0
+    for m, through in zip(rig.materials, thin, strict=True):
+        alpha = through and m.texture is not None and m.texture.shape[2] == 4
+        size = m.texture.shape[:2] if alpha else (0, 0)
+        if alpha:
+            texels.append(m.texture[..., 3].ravel())
+        places.append((start, *size))
+        start += size[0] * size[1]
+    factors = np.array([(m.colour[3], 0.0 if m.blend else m.cutoff) for m in rig.materials], np.float32)
+    layer = np.where(thin[material], material, -1).astype(np.int32)
+    return Cutout(layer, uv, np.concatenate(texels), np.array(places, np.int64), factors, samples)
 
 
 @njit(cache=True, nogil=True, fastmath=True, parallel=True)
@@ -166,6 +191,7 @@ def _shade(
     factors,
     atlas,
     where,
+    decode,
     lights,
     sky,
     samples,
@@ -208,23 +234,19 @@ def _shade(
                     tu = u * uv[t, 0, 0] + v * uv[t, 1, 0] + s * uv[t, 2, 0]
                     tv = u * uv[t, 0, 1] + v * uv[t, 1, 1] + s * uv[t, 2, 1]
                     start, th, tw = where[m, 0], where[m, 1], where[m, 2]
-                    fx = min(max(tu * tw - 0.5, 0.0), tw - 1.0)
-                    fy = min(max((1.0 - tv) * th - 0.5, 0.0), th - 1.0)
+                    fx, fy = texel(tu, tw), texel(1.0 - tv, th)
                     ix, iy = min(int(fx), max(tw - 2, 0)), min(int(fy), max(th - 2, 0))
                     jx, jy = min(ix + 1, tw - 1), min(iy + 1, th - 1)
                     fx, fy = fx - ix, fy - iy
                     k00, k01 = start + iy * tw + ix, start + iy * tw + jx
                     k10, k11 = start + jy * tw + ix, start + jy * tw + jx
                     w00, w01, w10, w11 = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
-                    base_r = factors[m, 0] * (
-                        w00 * atlas[k00, 0] + w01 * atlas[k01, 0] + w10 * atlas[k10, 0] + w11 * atlas[k11, 0]
-                    )
-                    base_g = factors[m, 1] * (
-                        w00 * atlas[k00, 1] + w01 * atlas[k01, 1] + w10 * atlas[k10, 1] + w11 * atlas[k11, 1]
-                    )
-                    base_b = factors[m, 2] * (
-                        w00 * atlas[k00, 2] + w01 * atlas[k01, 2] + w10 * atlas[k10, 2] + w11 * atlas[k11, 2]
-                    )
+                    base_r = base_g = base_b = 0.0
+                    for k, w in ((k00, w00), (k01, w01), (k10, w10), (k11, w11)):
+                        base_r += w * decode[atlas[k, 0]]
+                        base_g += w * decode[atlas[k, 1]]
+                        base_b += w * decode[atlas[k, 2]]
+                    base_r, base_g, base_b = base_r * factors[m, 0], base_g * factors[m, 1], base_b * factors[m, 2]
                     up = 0.5 + 0.5 * ny
                     lr = up * sky[0, 0] + (1 - up) * sky[1, 0]
                     lg = up * sky[0, 1] + (1 - up) * sky[1, 1]

@@ -26,6 +26,7 @@ class Material:
     texture   (H, W, 3 or 4) uint8 sRGB or None; the first row is v = 1 (the top of the picture).
     normal    (H, W, 3) uint8 tangent-space normal map or None.
     blend     whether its alpha is blended (lashes, cornea); opaque otherwise.
+    cutoff    above 0: cut out, nothing shows where alpha is below it (glTF's MASK).
     """
 
     name: str
@@ -36,6 +37,7 @@ class Material:
     normal: np.ndarray | None = None
     blend: bool = False
     double_sided: bool = False
+    cutoff: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,7 @@ class Rig:
 
     def shaped(self, weights: np.ndarray) -> np.ndarray:
         """(V, 3) vertices of ARKit weights (52,), before the joints turn."""
-        coefficients = self.shape_weights(weights)
-        active = np.flatnonzero(coefficients)
-        return self.neutral + np.tensordot(coefficients[active], self._all_deltas[active], 1)
+        return self.neutral + (self.shape_weights(weights) @ self._moves).reshape(-1, 3)
 
     def vertices(self, weights: np.ndarray, head: np.ndarray | None = None) -> np.ndarray:
         """(V, 3) float32 metres: ARKit weights (52,), head (6,) radians and metres as in `FaceMotion`."""
@@ -175,10 +175,11 @@ class Rig:
         return replace(self, materials=materials)
 
     @cached_property
-    def _all_deltas(self) -> np.ndarray:
-        if not self.correctives:
-            return self.deltas
-        return np.concatenate([self.deltas, np.stack([c.delta for c in self.correctives])])
+    def _moves(self) -> np.ndarray:
+        """(S + C, 3 V) float32: shapes, then correctives."""
+        moves = [self.deltas, *(c.delta[None] for c in self.correctives)]
+        whole = np.concatenate(moves) if self.correctives else np.ascontiguousarray(self.deltas)
+        return whole.reshape(len(whole), -1)
 
 
 def joint_transforms(joints: tuple[Joint, ...], local: np.ndarray, shift: np.ndarray) -> np.ndarray:

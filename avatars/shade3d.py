@@ -87,10 +87,70 @@ def _facing(pixels, triangles, keep, two_sided, height, found, area, rows):
     return count
 
 
+@dataclass(frozen=True)
+class Cutout:
+    """Surfaces with holes: where alpha falls below a sample's threshold nothing is drawn, so that neighbouring samples
+    together show the share that alpha says (alpha to coverage), in any order of drawing.
+
+    layer     (F,) int32: the alpha picture of a triangle, -1 for those without holes.
+    uv        (F, 3, 2) float32, v up.
+    texels    (N,) uint8: all alpha pictures behind each other; places (M, 3) int64 of each: start, height, width.
+    factors   (M, 2) float32: what multiplies alpha; 0, or the one threshold for all samples.
+    samples   samples across a pixel.
+    """
+
+    layer: np.ndarray
+    uv: np.ndarray
+    texels: np.ndarray
+    places: np.ndarray
+    factors: np.ndarray
+    samples: int = 1
+
+
+_WHOLE = Cutout(
+    np.zeros(0, np.int32),
+    np.zeros((0, 3, 2), np.float32),
+    np.zeros(0, np.uint8),
+    np.zeros((0, 3), np.int64),
+    np.zeros((0, 2), np.float32),
+)
+
+
 @njit(cache=True, nogil=True, fastmath=True)
-def _fill(pixels, triangles, found, area, rows, first, last, index, bary, near):
+def _hole(t, u, v, s, x, y, uv, texels, place, factor, cut, samples):
+    """Whether a sample of triangle t falls through."""
+    tu = u * uv[t, 0, 0] + v * uv[t, 1, 0] + s * uv[t, 2, 0]
+    tv = u * uv[t, 0, 1] + v * uv[t, 1, 1] + s * uv[t, 2, 1]
+    alpha = factor
+    if place[1] > 0:
+        fx, fy = texel(tu, place[2]), texel(1.0 - tv, place[1])
+        ix, iy = int(fx), int(fy)
+        jx, jy = min(ix + 1, place[2] - 1), min(iy + 1, place[1] - 1)
+        fx, fy = fx - ix, fy - iy
+        top, low = place[0] + iy * place[2], place[0] + jy * place[2]
+        upper = texels[top + ix] * (1 - fx) + texels[top + jx] * fx
+        lower = texels[low + ix] * (1 - fx) + texels[low + jx] * fx
+        alpha = factor * (upper * (1 - fy) + lower * fy) / 255.0
+    if cut > 0:
+        return alpha < cut
+    return alpha < ((y % samples) * samples + x % samples + 0.5) / (samples * samples)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def texel(place, count):
+    """Where a texture coordinate lies among `count` texels: 0..count - 1. Beyond its picture, the picture repeats."""
+    if place < -0.001 or place > 1.001:
+        place -= np.floor(place)
+    return min(max(place * count - 0.5, 0.0), count - 1.0)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _fill(
+    pixels, triangles, found, area, rows, first, last, index, bary, near, layer, uv, texels, places, factors, samples
+):
     """Draws into the rows first..last-1."""
     w = index.shape[1]
+    cutting = len(layer) > 0
     for y in range(first, last):
         for x in range(w):
             index[y, x] = -1
@@ -116,18 +176,43 @@ def _fill(pixels, triangles, found, area, rows, first, last, index, bary, near):
                 if u >= -1e-6 and v >= -1e-6 and s >= -1e-6:
                     n = u * aw + v * bw + s * cw
                     if n > near[y, x]:
-                        near[y, x] = n
-                        index[y, x] = t
-                        bary[y, x, 0], bary[y, x, 1], bary[y, x, 2] = u * aw / n, v * bw / n, s * cw / n
+                        pu, pv, ps = u * aw / n, v * bw / n, s * cw / n
+                        m = layer[t] if cutting else -1
+                        if m < 0 or not _hole(
+                            t, pu, pv, ps, x, y, uv, texels, places[m], factors[m, 0], factors[m, 1], samples
+                        ):
+                            near[y, x] = n
+                            index[y, x] = t
+                            bary[y, x, 0], bary[y, x, 1], bary[y, x, 2] = pu, pv, ps
                 u += u_step
                 v += v_step
 
 
 @njit(cache=True, nogil=True, fastmath=True, parallel=True)
-def _fill_bands(pixels, triangles, found, area, rows, bands, index, bary, near):
+def _fill_bands(
+    pixels, triangles, found, area, rows, bands, index, bary, near, layer, uv, texels, places, factors, samples
+):
     h = len(index)
     for k in prange(bands):
-        _fill(pixels, triangles, found, area, rows, h * k // bands, h * (k + 1) // bands, index, bary, near)
+        low, high = h * k // bands, h * (k + 1) // bands
+        _fill(
+            pixels,
+            triangles,
+            found,
+            area,
+            rows,
+            low,
+            high,
+            index,
+            bary,
+            near,
+            layer,
+            uv,
+            texels,
+            places,
+            factors,
+            samples,
+        )
 
 
 @dataclass(frozen=True)
@@ -177,10 +262,12 @@ def rasterise(
     size: tuple[int, int],
     keep: np.ndarray | None = None,
     two_sided: np.ndarray | None = None,
+    cutout: Cutout | None = None,
 ) -> Fragments:
     """Draws triangles (F, 3) of pixels (N, 3: x, y, 1 / distance) into a picture of size (width, height).
 
-    Those that face away are left out unless `two_sided` (F,) says otherwise, and those that `keep` (F,) leaves out.
+    Those that face away are left out unless `two_sided` (F,) says otherwise, and those that `keep` (F,) leaves out;
+    `cutout` makes holes.
     Deterministic, whatever the number of threads.
     """
     width, height = size
@@ -193,7 +280,9 @@ def rasterise(
     triangles = np.ascontiguousarray(triangles, np.int32)
     found, area, rows = np.empty(count, np.int32), np.empty(count), np.empty((count, 2), np.int32)
     kept = _facing(pixels, triangles, flag(keep, True), flag(two_sided, False), height, found, area, rows)
-    _fill_bands(pixels, triangles, found[:kept], area[:kept], rows[:kept], 4, index, bary, near)
+    c = cutout or _WHOLE
+    holes = (c.layer, c.uv, c.texels, c.places, c.factors, c.samples)
+    _fill_bands(pixels, triangles, found[:kept], area[:kept], rows[:kept], 4, index, bary, near, *holes)
     return Fragments(index, bary, near)
 
 

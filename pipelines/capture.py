@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.drive import by_sound, life, open_sound
-from pipelines.output import ANIMATED, check_output, is_video
+from pipelines.output import ANIMATED, check_output, is_meshes, is_video
 from pipelines.take import Saved, watched
 from studio.errors import NoFaceError, UsageError
 from studio.motion import FaceMotion
@@ -71,19 +71,24 @@ class Capture:
         path: str | os.PathLike[str],
         *,
         rig: Any = None,
+        tolerance: float | None = None,
         progress: Callable[..., None] | None = None,
         cancel: threading.Event | None = None,
     ) -> Saved:
-        """Write .csv (Live Link Face), .npz or .json, or a head in motion: .glb, .usdc, .usda or .usdz. Nothing is left
-        at `path` on an error.
+        """Write .csv (Live Link Face), .npz or .json, or a head in motion: .glb, .usdc, .usda, .usdz, or a mesh a
+        frame, take/%05d.ply or .obj. Nothing is left at `path` on an error.
 
-        rig  the head that moves (`avatars.rig.Rig`); default: the embedded one.
+        rig        the head that moves (`avatars.rig.Rig`); default: the embedded one.
+        tolerance  of a .glb: keys that interpolation gives back within it are dropped (`avatars.export.save_rig`).
 
         Raises `NoFaceError` when no frame of a video shows a face.
         """
         target = check_output(path, "take")
-        if rig is not None and target.suffix.lower() not in ANIMATED:
+        moves = target.suffix.lower() in ANIMATED or is_meshes(path)
+        if rig is not None and not moves:
             raise UsageError(f"{path}: a rig goes into {' '.join(ANIMATED)}; this is a motion alone")
+        if tolerance is not None and target.suffix.lower() != ".glb":
+            raise UsageError(f"{path}: keys are dropped from .glb alone")
         from studio.clip import ahead
         from studio.motion_io import save_motion
         from studio.progress import Progress
@@ -107,8 +112,8 @@ class Capture:
                 raise NoFaceError(f"{self.source}: no face in {frames} frames. Crop closer to the face.")
 
         missing = ""
-        if target.suffix.lower() in ANIMATED:
-            missing = _save_head(target, counted(), rig)
+        if moves:
+            missing = _save_head(target, counted(), rig, tolerance)
         else:
             save_motion(target, counted())
         note = f"no face in {lost} of them" if lost else ("a face in all of them" if self.seen else "")
@@ -116,15 +121,18 @@ class Capture:
         return Saved(target, frames, self.fps, None, time.monotonic() - began, note)
 
 
-def _save_head(target: Path, stream: Iterator[FaceMotion], rig: Any) -> str:
+def _save_head(target: Path, stream: Iterator[FaceMotion], rig: Any, tolerance: float | None) -> str:
     """Writes a head in motion; returns what a user should know about the head."""
-    from avatars.export import save_rig
+    from avatars.export import save_rig, save_sequence
     from avatars.head import embedded_head
     from pipelines.reconstruct import on_its_neck
     from studio.motion import join
 
     rig = embedded_head() if rig is None else rig
-    save_rig(rig, target, on_its_neck(join(stream)))
+    if is_meshes(target):
+        save_sequence(rig, target, map(on_its_neck, stream))
+    else:
+        save_rig(rig, target, on_its_neck(join(stream)), tolerance=tolerance)
     missing = rig.missing()
     return f"the rig has no {', '.join(missing)}" if missing else ""
 

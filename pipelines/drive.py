@@ -52,10 +52,11 @@ def open_sound(source: Any) -> Audio | None:
     raise UsageError(f"audio is a path or a studio.media.Audio, not {type(source).__name__}")
 
 
-def by_sound(audio: Audio, driver: Any, fps: Fraction) -> Drive:
-    """Speech drives: lips from its sound, in time with it."""
+def by_sound(audio: Audio, driver: Any, fps: Fraction, native: bool = False) -> Drive:
+    """Speech drives: lips from its sound, in time with it; `native`: in LivePortrait's own numbers."""
     total = None if audio.duration is None else max(1, round(audio.duration * fps))
-    return Drive(fps, total, audio, lambda: driver.stream(audio, fps))
+    stream = driver.native if native else driver.stream
+    return Drive(fps, total, audio, lambda: stream(audio, fps))
 
 
 def by_motion(
@@ -90,14 +91,14 @@ def by_video(
     path: str | os.PathLike[str],
     audio: Audio | None,
     fps: Fraction | None,
-    portrait: Portrait,
+    portrait: Portrait | None,
     *,
     intensity: float,
     head: str,
     reference: str,
     residual: str,
 ) -> Drive:
-    """A performance drives; its own sound goes along unless `audio` is given."""
+    """A performance drives; its own sound goes along unless `audio` is given. portrait: None for a head at rest."""
     from controls.performance import PerformanceDriver
     from studio.media import Clip
 
@@ -106,7 +107,7 @@ def by_video(
         audio = open_sound(path)
     driver = PerformanceDriver(
         path,
-        portrait=portrait.faces[0],
+        portrait=None if portrait is None else portrait.faces[0],
         intensity=intensity,
         head=head,
         reference=reference,
@@ -116,6 +117,13 @@ def by_video(
     rate = Fraction(fps or clip.fps)
     total = None if clip.duration is None else round(clip.duration * rate)
     return Drive(rate, total, audio, driver.stream)
+
+
+def in_place(stream: Iterable[FaceMotion]) -> Iterator[FaceMotion]:
+    """The turns of a recorded head without its way through the room, for a head that stands before a camera of its
+    own."""
+    for block in stream:
+        yield replace(block, head=block.head * np.float32([1, 1, 1, 0, 0, 0]), residual=None)
 
 
 def life(blink: float, gaze_motion: float, head_motion: float, seed: int) -> list[Layer]:

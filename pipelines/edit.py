@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.change import read_change
+from pipelines.engines import avatar_of, takes_native
 from pipelines.output import is_video
 from pipelines.portrait import read_portrait
 from pipelines.scene import Scene
@@ -27,11 +29,20 @@ class ExpressionEditPipeline:
         edited.save("out.png")
 
     tracker  finds faces (default `controls.tracker.FaceTracker`).
-    avatar   makes an avatar of a picture and an observation (default `avatars.photo.PhotoAvatar`).
+    avatar   makes an avatar of a picture and an observation (default: what `engine` names).
+    engine   "photo" or "liveportrait", whose files lie in the folder `weights`; see `TalkingPortraitPipeline`.
     """
 
-    def __init__(self, tracker: FaceTracker | None = None, avatar: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self,
+        tracker: FaceTracker | None = None,
+        avatar: Callable[..., Any] | None = None,
+        *,
+        engine: str = "photo",
+        weights: str | os.PathLike[str] | None = None,
+    ) -> None:
         self._tracker, self._avatar = tracker, avatar
+        self._engine, self._weights = engine, weights
 
     @property
     def tracker(self) -> FaceTracker:
@@ -46,9 +57,7 @@ class ExpressionEditPipeline:
     def avatar(self) -> Callable[..., Any]:
         """Makes what the edit moves."""
         if self._avatar is None:
-            from avatars.photo import PhotoAvatar
-
-            self._avatar = PhotoAvatar
+            self._avatar = avatar_of(self._engine, self._weights)
         return self._avatar
 
     def __call__(
@@ -63,6 +72,7 @@ class ExpressionEditPipeline:
         pitch: float = 0.0,
         roll: float = 0.0,
         neutralize: float = 0.0,
+        sliders: Mapping[str, float] | None = None,
         face: int | str = 0,
         progress: Callable[..., None] | None = None,
         cancel: threading.Event | None = None,
@@ -75,6 +85,8 @@ class ExpressionEditPipeline:
         gaze        (yaw, pitch) in degrees, or "left", "right", "up", "down" (sides of the picture), "camera".
         yaw, pitch, roll       degrees to turn the head by: to the picture's right, down, clockwise.
         neutralize  0..1: take the present expression out first.
+        sliders     LivePortrait's own for a picture: smile, brow, wink, blink, pupil_x, pupil_y, a, i, u, e, o, …
+                    (`avatars.liveportrait.sliders.RANGES`), zoom, eyes and lips.
         face        0 is the largest, or "all".
 
         With all sliders at zero the picture is returned as it was, to the last bit.
@@ -92,17 +104,28 @@ class ExpressionEditPipeline:
             neutralize=neutralize,
             speaking=video,
         )
+        if sliders and (video or not takes_native(self.avatar)):
+            what = (
+                "a picture; for a video use shapes" if video else "engine='liveportrait'; the photo engine takes shapes"
+            )
+            raise UsageError(f"sliders are for {what}")
         if video:
             from pipelines.edit_video import edit_video
 
             return edit_video(source, change, self.avatar, face, cancel)
         began = time.monotonic()
         portrait = read_portrait(source, self.tracker, face=face)
-        if change.nothing:
+        if change.nothing and not sliders:
             return Still(portrait.rgb, portrait.alpha, portrait.faces, time.monotonic() - began)
         scene = Scene(portrait, self.avatar, transparent=True)
         weights = [change.of(f, a.expression) for f, a in zip(portrait.faces, scene.avatars)]
-        image = scene.frame(weights, [change.head] * len(weights))
+        heads = [change.head] * len(weights)
+        if sliders:
+            from avatars.liveportrait.edit import read_edit
+
+            image = scene.edited(read_edit(sliders), weights, heads)
+        else:
+            image = scene.frame(weights, heads)
         alpha = None if portrait.alpha is None else np.ascontiguousarray(image[..., 3])
         return Still(np.ascontiguousarray(image[..., :3]), alpha, portrait.faces, time.monotonic() - began)
 

@@ -10,10 +10,11 @@ from studio.errors import OutputError, UsageError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".gif")
+CLEAR = (".webm", ".mov", ".png", ".webp")
 MOTIONS = (".csv", ".npz", ".json")
 
-HEADS = (".glb", ".usdc", ".usda", ".usdz", ".obj")
-ANIMATED = tuple(ending for ending in HEADS if ending != ".obj")
+HEADS = (".glb", ".vrm", ".usdc", ".usda", ".usdz", ".obj", ".ply")
+ANIMATED = (".glb", ".usdc", ".usda", ".usdz")
 
 _KINDS = {
     "picture": (PICTURES, "a picture"),
@@ -60,14 +61,26 @@ def is_sequence(path: str | os.PathLike[str]) -> bool:
     return "%" in Path(path).name or not Path(path).suffix
 
 
-def check_output(path: str | os.PathLike[str], kind: str) -> Path:
-    """Raise if `path` can't become a "picture", "video", "motion", "head" or "take" (a motion, or a head in motion).
+def is_meshes(path: str | os.PathLike[str]) -> bool:
+    """Whether an output means a mesh a frame: `take/%05d.ply` or `.obj`."""
+    return "%" in Path(path).name and Path(path).suffix.lower() in (".ply", ".obj")
+
+
+def check_output(path: str | os.PathLike[str], kind: str, transparent: bool = False) -> Path:
+    """Raise if `path` can't become a "picture", "video", "motion", "head" or "take" (a motion, or a head in motion);
+    transparent: of a video, if it can't hold transparency.
+
+    A head in motion may be a pattern of meshes, take/%05d.ply or .obj.
 
     `UsageError` for an ending that we don't write, `OutputError` for a folder that is missing or read-only
     and for a full disk.
     """
     endings, words = _KINDS[kind]
     target = Path(path)
+    if is_meshes(path) and kind in ("head", "take"):
+        from avatars.export.sequence import check_pattern
+
+        return check_pattern(target)
     place = target
     if kind != "video" and target.is_dir():
         raise OutputError(f"{path}: is a folder; name a file in it, such as {target / ('out' + endings[0])}")
@@ -83,6 +96,8 @@ def check_output(path: str | os.PathLike[str], kind: str) -> Path:
         )
         more = ", or a folder (frames/) of pictures" if kind == "video" else ""
         raise UsageError(f"{path}: {shown}: {' '.join(endings)}{more}")
+    if transparent and target.suffix.lower() not in ("", *CLEAR):
+        raise UsageError(f"{path}: transparency is kept by {' '.join(CLEAR)} and by a folder (frames/) of pictures")
     from studio.picture import check_output as check_place
 
     check_place(place)

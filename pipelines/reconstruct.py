@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.output import check_output
+from pipelines.output import check_output, is_meshes
 from pipelines.portrait import default_tracker, read_portrait
 from pipelines.take import Saved
 from studio.errors import UsageError
@@ -19,6 +19,7 @@ from studio.motion import FaceMotion
 from studio.observation import Observation
 
 if TYPE_CHECKING:
+    from avatars.export.vrm import VrmMeta
     from avatars.rig import Rig
 
 Engine = Callable[[np.ndarray, Observation], Any]
@@ -43,18 +44,33 @@ class Reconstruction:
     seconds: float = field(default=0.0, compare=False)
     made: Any = field(default=None, compare=False, repr=False)
 
-    def save(self, path: str | os.PathLike[str], motion: FaceMotion | Iterable[FaceMotion] | None = None) -> Saved:
-        """Write the head as .glb, .usdc, .usda, .usdz or .obj, with a motion of it where the form holds one.
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        motion: FaceMotion | Iterable[FaceMotion] | None = None,
+        *,
+        tolerance: float | None = None,
+        meta: VrmMeta | None = None,
+    ) -> Saved:
+        """Write the head as .glb, .vrm, .usdc, .usda, .usdz, .obj or .ply, with a motion of it where the form holds
+        one; with a motion also a mesh a frame, take/%05d.ply or .obj.
 
-        Nothing is left at `path` on an error. See `avatars.export.save_rig` for what it raises.
+        tolerance, meta  as in `avatars.export.save_rig`, which also tells what is raised.
+
+        Nothing is left at `path` on an error.
         """
-        from avatars.export import save_rig
+        from avatars.export import save_rig, save_sequence
         from studio.motion import join
 
         began = time.monotonic()
         target = check_output(path, "head")
         whole = None if motion is None else on_its_neck(join(motion))
-        save_rig(self.rig, target, whole)
+        if not is_meshes(path):
+            save_rig(self.rig, target, whole, tolerance=tolerance, meta=meta)
+        elif whole is None:
+            raise UsageError(f"{path}: a mesh a frame needs a motion; without one write head.ply")
+        else:
+            save_sequence(self.rig, target, whole)
         frames, fps = (len(whole), whole.fps) if whole is not None else (0, None)
         note = f"{len(self.rig.neutral)} vertices"
         if self.error is not None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from studio.errors import MediaError, NoFaceError, UsageError
+
+if TYPE_CHECKING:
+    from avatars.rig import Rig
 
 SIZE = 768
 _TURNS = (0.0, np.pi, np.pi / 2, -np.pi / 2)  # VRM 0.x looks the other way, some files sideways
@@ -51,6 +55,28 @@ def add_shapes(
     with written_beside(target) as beside:
         added = opened.save(beside, deltas)
     return Rigged(target, added, len(opened.points), len(numbers))
+
+
+def open_rig(
+    path: str | os.PathLike[str], *, identity: Sequence[float] = (), landmarks: Any = None, tracker: Any = None
+) -> Rig:
+    """A head of somebody else's: what `avatars.load_rig` reads, and GNM's gnm_head.npz.
+
+    identity   of GNM alone: standard deviations of its components, zeros where it ends.
+    landmarks  of GNM alone, as in `add_shapes`; found in a picture of it if None.
+
+    Raises `MediaError`, `NoFaceError`, `UsageError`.
+    """
+    from avatars.gnm import GnmHead, is_gnm
+    from avatars.load_rig import load_rig
+
+    if Path(path).suffix.lower() != ".npz" or not is_gnm(Path(path)):
+        if len(identity) or landmarks is not None:
+            raise UsageError(f"{path}: identity and landmarks go with GNM's gnm_head.npz")
+        return load_rig(path)
+    head = GnmHead.open(path, identity)
+    numbers, places = find_landmarks(head, tracker) if landmarks is None else read_landmarks(landmarks)
+    return head.arkit_rig(numbers, places)
 
 
 def read_landmarks(given: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -123,4 +149,4 @@ def _on_mesh(opened: Any, draw: Any, camera: Any, pixels: np.ndarray) -> tuple[n
     return numbers, places
 
 
-__all__ = ["Rigged", "add_shapes", "find_landmarks", "read_landmarks"]
+__all__ = ["Rigged", "add_shapes", "find_landmarks", "open_rig", "read_landmarks"]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from pipelines.portrait import Box, Portrait, cropped
-from studio.motion import FaceMotion
 from studio.observation import Observation
 
 
@@ -29,8 +28,18 @@ class Scene:
         self.avatars = [self._make(avatar, face, box) for face, box in zip(portrait.faces, self.boxes)]
         self.feathers = [] if self.whole else [_feather(box, portrait.size) for box in self.boxes]
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the pictures."""
+        return self.portrait.size
+
+    @property
+    def people(self) -> int:
+        """How many faces move."""
+        return len(self.avatars)
+
     def _make(self, avatar: Callable[..., Any], face: Observation, box: Box) -> Any:
-        if self.whole:
+        if self.whole or getattr(avatar, "sees_beyond", False):
             return avatar(self.picture, face, alpha=self.alpha)
         part = np.s_[box[1] : box[3], box[0] : box[2]]
         alpha = None if self.alpha is None else np.ascontiguousarray(self.alpha[part])
@@ -42,14 +51,19 @@ class Scene:
         extra = {} if self.alpha is None else {"with_alpha": True}
         return self._paste([a.render_frame(w, h, **extra) for a, w, h in zip(self.avatars, weights, heads)])
 
-    def frames(
-        self, streams: Sequence[Iterable[FaceMotion]], neutralize: float | np.ndarray = 0.0
-    ) -> Iterator[np.ndarray]:
-        """Pictures (H, W, 3) uint8, one for each frame of the faces' motion streams, which keep step.
+    def edited(self, edit: Any, weights: Sequence[np.ndarray], heads: Sequence[np.ndarray]) -> np.ndarray:
+        """The picture as `frame` gives it, under LivePortrait's own sliders (`PortraitEdit`) besides."""
+        extra = {} if self.alpha is None else {"with_alpha": True}
+        return self._paste([a.edit(edit, w, h, **extra) for a, w, h in zip(self.avatars, weights, heads)])
+
+    def frames(self, streams: Sequence[Iterable[Any]], neutralize: float | np.ndarray = 0.0) -> Iterator[np.ndarray]:
+        """Pictures (H, W, 3) uint8, (H, W, 4) where transparent, one for each frame of the faces' motion streams, which
+        keep step.
 
         neutralize  0..1, or (52,) one a shape: how much of the photo's own expression to take out.
         """
-        made = [avatar.render(stream, neutralize=neutralize) for avatar, stream in zip(self.avatars, streams)]
+        how = {"neutralize": neutralize, **({} if self.alpha is None else {"with_alpha": True})}
+        made = [avatar.render(stream, **how) for avatar, stream in zip(self.avatars, streams)]
         for parts in zip(*made):
             yield self._paste(list(parts))
 
@@ -59,9 +73,28 @@ class Scene:
         out = self.picture.copy() if self.alpha is None else np.dstack([self.picture, self.alpha])
         for part, (x0, y0, x1, y1), feather in zip(parts, self.boxes, self.feathers):
             under = out[y0:y1, x0:x1]
+            part = part[y0:y1, x0:x1] if part.shape[:2] == out.shape[:2] else part
             mixed = under + (part.astype(np.int16) - under) * feather
             out[y0:y1, x0:x1] = np.rint(mixed).astype(np.uint8)
         return out
+
+
+class Solo:
+    """An avatar that brings its own picture, as a 3D head does (`avatars.rig_avatar`): one face, nothing round it."""
+
+    people = 1
+
+    def __init__(self, avatar: Any) -> None:
+        self.avatar = avatar
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the pictures."""
+        return self.avatar.size
+
+    def frames(self, streams: Sequence[Iterable[Any]], neutralize: float | np.ndarray = 0.0) -> Iterator[np.ndarray]:
+        """As `Scene.frames`."""
+        return self.avatar.render(streams[0], neutralize=neutralize)
 
 
 def _feather(box: Box, size: tuple[int, int]) -> np.ndarray:

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.drive import Layer, added, by_motion, by_sound, by_video, life, mouth_at_rest, open_sound
+from pipelines.backdrop import Background, before, cut_out, read_background
+from pipelines.drive import Layer, added, by_motion, by_sound, by_video, in_place, life, mouth_at_rest, open_sound
+from pipelines.engines import avatar_of, by_reenactment, face_motions, native_layers, takes_native, with_transfer
 from pipelines.portrait import read_portrait
-from pipelines.scene import Scene
+from pipelines.scene import Scene, Solo
 from pipelines.take import Take
 from studio.errors import UsageError
 from studio.motion import FaceMotion
 
 if TYPE_CHECKING:
+    from avatars.liveportrait.settings import TransferSettings
     from controls.tracker import FaceTracker
 
 AUDIO_FPS = Fraction(25)
@@ -34,7 +37,9 @@ class TalkingPortraitPipeline:
     tracker   finds faces (default `controls.tracker.FaceTracker`).
     driver    turns sound into motion (default `controls.lipsync.driver.LipSyncDriver`): `.stream(audio, fps)`.
     layers    called as `layer(stream) -> stream`; None means blinks, glances and nods as the call asks for.
-    avatar    makes an avatar of a picture and an observation (default `avatars.photo.PhotoAvatar`).
+    avatar    makes an avatar of a picture and an observation (default: what `engine` names).
+    engine    "photo" (`avatars.photo.PhotoAvatar`) or "liveportrait" (`avatars.liveportrait.avatar.LivePortraitAvatar`,
+              whose files lie in the folder `weights`).
     """
 
     def __init__(
@@ -43,8 +48,12 @@ class TalkingPortraitPipeline:
         driver: Any = None,
         layers: Sequence[Layer] | None = None,
         avatar: Callable[..., Any] | None = None,
+        *,
+        engine: str = "photo",
+        weights: str | os.PathLike[str] | None = None,
     ) -> None:
         self._tracker, self._driver, self.layers, self._avatar = tracker, driver, layers, avatar
+        self._engine, self._weights = engine, weights
 
     @property
     def driver(self) -> Any:
@@ -66,9 +75,7 @@ class TalkingPortraitPipeline:
     def avatar(self) -> Callable[..., Any]:
         """Makes what the motion moves."""
         if self._avatar is None:
-            from avatars.photo import PhotoAvatar
-
-            self._avatar = PhotoAvatar
+            self._avatar = avatar_of(self._engine, self._weights)
         return self._avatar
 
     @property
@@ -95,11 +102,13 @@ class TalkingPortraitPipeline:
         head_motion: float | None = None,
         neutralize: float | None = None,
         intensity: float = 1.0,
-        driver_head: str = "relative",
+        driver_head: str | None = None,
         reference: str = "match",
         residual: str = "auto",
+        transfer: TransferSettings | None = None,
         fps: Fraction | int | str | None = None,
         size: int | tuple[int, int] | None = None,
+        background: Background | str = "own",
         face: int | str = 0,
         seed: int = 0,
         transcript: str | os.PathLike[str] | None = None,
@@ -109,7 +118,8 @@ class TalkingPortraitPipeline:
     ) -> Take:
         """Animate a portrait.
 
-        portrait      path, (H, W, 3 or 4) uint8 array, or PIL image.
+        portrait      path, (H, W, 3 or 4) uint8 array, PIL image, or an avatar that is ready, such as a 3D head
+                      (`avatars.rig_avatar.RigAvatar`); size, background, face and neutralize are not for those.
         audio         speech: a path (a video's sound works too) or `studio.media.Audio`.
         driver        a performance video to copy. With `audio` as well, the motion is the driver's and
                       the sound is `audio`.
@@ -119,11 +129,15 @@ class TalkingPortraitPipeline:
         neutralize    0..1: how much of the portrait's own expression to take out first (default 0; where
                       sound or a recording drives, the lips are always taken to rest).
         intensity     0..2: how strongly a performance is copied.
-        driver_head   "relative", "absolute" or "off".
+        driver_head   "relative", "absolute" or "off": default relative for a portrait, absolute for a 3D head.
         reference     "match", "first" or "frontal": the driver's frame that stands for the portrait.
-        residual      "auto", "on" or "off": copy also what the 52 shapes miss.
+        residual      "auto", "on" or "off": copy also what the 52 shapes miss (photo engine).
+        transfer      how LivePortrait repeats a performance (`avatars.liveportrait.settings`), intensity times.
         fps           default 25 for sound, else the performance's own.
         size          long side, or (width, height).
+        background    "own" leaves a portrait's; else people are cut out, before RGB, a picture (H, W, 3), words for
+                      either (`pipelines.backdrop`), or "transparent": frames are (H, W, 4), to be saved as .webm
+                      or .mov.
         face          0 is the largest, or "all".
         seed          of blinks, glances and nods.
         transcript    what the speech says, if known: text, or a .txt, .srt, .vtt or .TextGrid. Lips get surer.
@@ -149,47 +163,83 @@ class TalkingPortraitPipeline:
         speaks = driver is None and motion is None
         if speaks and audio is None:
             raise UsageError("what moves the face? Give audio (speech), driver (a video) or motion (a recorded take)")
+        ready = hasattr(portrait, "render")
+        avatar = None if ready else self.avatar
+        speaker = self._speaker(transcript, language) if speaks else None
+        native = takes_native(avatar) and (driver is not None or hasattr(speaker, "native"))
+        if native and neutralize:
+            raise UsageError("neutralize doesn't go with LivePortrait's own motion; see transfer's normalize_lip")
+        if takes_native(avatar):
+            transfer = transfer or getattr(speaker, "transfer", None)
+            copied = (1.0, "relative") if driver is None else (intensity, driver_head or "relative")
+            avatar = with_transfer(avatar, transfer, *copied)
+        elif transfer is not None:
+            raise UsageError("transfer goes with engine='liveportrait'")
         constant = expression(shapes=shapes, aus=aus, emotion=emotion, speaking=True)
         rate = None if fps is None else parse_fps(fps)
-        amounts = [float(speaks) if a is None else a for a in (blink, gaze_motion, head_motion)]
+        needed = speaks and not getattr(speaker, "lively", False)
+        amounts = [float(needed) if a is None else a for a in (blink, gaze_motion, head_motion)]
 
         sound = open_sound(audio)
-        seen = read_portrait(portrait, self.tracker, face=face, size=size)
+        kept = isinstance(background, str) and background == "own"
+        if ready and (size is not None or face or neutralize or not kept):
+            raise UsageError(
+                "size, face, neutralize and background are for portraits; an avatar that is ready has its own"
+            )
+        behind = read_background(background) if isinstance(background, str) and not kept else background
+        seen = None if ready else read_portrait(portrait, self.tracker, face=face, size=size)
+        turn = driver_head or ("absolute" if ready else "relative")
+        if ready:
+            residual = "off"
         if transcript is not None and not speaks:
             raise UsageError("a transcript goes with speech; here something else moves the face")
         if speaks:
-            drive = by_sound(sound, self._speaker(transcript, language), rate or AUDIO_FPS)
+            drive = by_sound(sound, speaker, rate or AUDIO_FPS, native)
+        elif native:
+            drive = by_reenactment(driver, sound, rate, seen, avatar, reference)
         elif driver is not None:
             drive = by_video(
-                driver, sound, rate, seen, intensity=intensity, head=driver_head, reference=reference, residual=residual
+                driver, sound, rate, seen, intensity=intensity, head=turn, reference=reference, residual=residual
             )
         else:
-            drive = by_motion(motion, sound, rate, intensity, driver_head)
-        scene = Scene(seen, self.avatar)
+            drive = by_motion(motion, sound, rate, intensity, turn)
+        if seen is None:
+            scene: Scene | Solo = Solo(portrait)
+        else:
+            scene = Scene(seen if kept else cut_out(seen), avatar, transparent=not kept)
         rest = np.full(52, neutralize or 0.0, np.float32)
         if driver is None:  # speech and recordings say where the mouth is, a performance how it changes
             rest = np.maximum(rest, mouth_at_rest())
 
-        def layered(base: Iterator[Any], person: int) -> Iterator[FaceMotion]:
+        def layered(base: Iterator[Any], person: int) -> Iterator[Any]:
             layers = self.layers
             if layers is None:
                 layers = life(*amounts, seed=seed + 7919 * person)
+            if native:
+                return native_layers(base, layers, constant, avatar)
             stream: Iterator[Any] = base
             for layer in layers:
                 stream = layer(stream)
             return added(stream, constant) if constant.any() else motions(stream)
 
+        def driven() -> Iterator[Any]:
+            return in_place(drive.stream()) if ready and not speaks else drive.stream()
+
         def move() -> Iterator[FaceMotion]:
-            return layered(drive.stream(), 0)
+            stream = layered(driven(), 0)
+            return face_motions(stream, avatar) if native else stream
 
         def draw() -> Iterator[np.ndarray]:
-            base = ahead(drive.stream, room=2)
+            base = ahead(driven, room=2)
             try:
-                people = len(seen.faces)
+                people = scene.people
                 copies = itertools.tee(base, people) if people > 1 else [base]
                 streams = [layered(copy, i) for i, copy in enumerate(copies)]
-                yield from scene.frames(streams, neutralize=rest)
+                frames = scene.frames(streams, neutralize=rest)
+                yield from frames if kept else before(frames, behind, scene.size)
             finally:
                 base.close()
 
-        return Take(drive.fps, seen.size, drive.audio, drive.total, move, draw, cancel, lambda: drive.note)
+        terms = [getattr(part, "terms", "") for part in (avatar, speaker)]
+        note = lambda: "; ".join(filter(None, (drive.note, *terms)))
+        return Take(drive.fps, scene.size, drive.audio, drive.total, move, draw, cancel, note)

@@ -1,8 +1,8 @@
 """Where `studio.writer` puts its frames: a movie, a GIF, or pictures. Each is written beside its goal.
 
-A sink has three methods: `write(rgb)` takes a frame, `finish()` moves the whole result to its place,
-`discard()` removes what there is so far. It is made and finished in one thread and written to in another,
-never at once.
+A sink has three methods: `write(picture)` takes a frame, (H, W, 3) uint8 RGB or (H, W, 4) RGBA with straight alpha,
+`finish()` moves the whole result to its place, `discard()` removes what there is so far. It is made and finished in
+one thread and written to in another, never at once.
 """
 
 from __future__ import annotations
@@ -35,10 +35,14 @@ class Encoding:
     gif_colours: int = 255
 
 
+CLEAR_SUFFIXES = (".webm", ".mov")
+"""Videos that hold transparency: VP9 with an alpha layer for browsers, ProRes 4444 for editors."""
+
+
 class Sink(Protocol):
     """What takes frames."""
 
-    def write(self, rgb: np.ndarray) -> None: ...
+    def write(self, picture: np.ndarray) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -88,7 +92,10 @@ class _Container:
 
 
 class Movie:
-    """H.264 or VP9 with sound, written as frames come; sound is fed up to the last frame's end."""
+    """H.264 or VP9 with sound, written as frames come; sound is fed up to the last frame's end.
+
+    Frames with alpha become VP9 with an alpha layer in .webm, ProRes 4444 in .mov.
+    """
 
     def __init__(self, path: Path, fps: Fraction, sound: Audio | None, encoding: Encoding) -> None:
         suffix = path.suffix.lower()
@@ -106,15 +113,18 @@ class Movie:
             self.left = np.zeros((0, self.channels), np.float32)
             self.given = 0
 
-    def write(self, rgb: np.ndarray) -> None:
+    def write(self, picture: np.ndarray) -> None:
         import av
 
-        height, width = rgb.shape[0] & ~1, rgb.shape[1] & ~1
+        height, width, channels = picture.shape[0] & ~1, picture.shape[1] & ~1, picture.shape[2]
         if self.count == 0:
-            self._start(width, height)
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb[:height, :width]), format="rgb24")
+            self._start(width, height, channels == 4)
+        picture = np.ascontiguousarray(picture[:height, :width])
+        if channels == 4:
+            picture = _bled(picture)
+        frame = av.VideoFrame.from_ndarray(picture, format="rgba" if channels == 4 else "rgb24")
         colours = {"src_colorspace": "ITU709", "dst_colorspace": "ITU709", "dst_color_range": "MPEG"}
-        frame = frame.reformat(format="yuv420p", **colours)
+        frame = frame.reformat(format=self.video.pix_fmt, **colours)
         frame.colorspace, frame.color_range = 1, 1
         frame.pts, frame.time_base = self.count, 1 / self.fps
         self.out.file.mux(self.video.encode(frame))
@@ -122,9 +132,12 @@ class Movie:
         if self.sound is not None:
             self._feed_sound(self.count / self.fps)
 
-    def _start(self, width: int, height: int) -> None:
+    def _start(self, width: int, height: int, clear: bool) -> None:
         chosen = self.encoding
-        self.video = self.out.file.add_stream("libvpx-vp9" if self.web else "libx264", rate=self.fps)
+        if clear and self.out.path.suffix.lower() not in CLEAR_SUFFIXES:
+            raise UsageError(f"{self.out.path}: transparent video is written as {' or '.join(CLEAR_SUFFIXES)}")
+        codec_name = "libvpx-vp9" if self.web else "prores_ks" if clear else "libx264"
+        self.video = self.out.file.add_stream(codec_name, rate=self.fps)
         self.video.width, self.video.height, self.video.pix_fmt = width, height, "yuv420p"
         codec = self.video.codec_context
         codec.time_base = 1 / self.fps
@@ -133,6 +146,12 @@ class Movie:
         if self.web:
             rates = {"crf": str(chosen.vp9_crf), "b:v": "0"}
             self.video.options = {**rates, "cpu-used": "6", "deadline": "realtime", "row-mt": "1"}
+            if clear:
+                self.video.pix_fmt = "yuva420p"
+                self.video.options |= {"auto-alt-ref": "0"}  # libvpx has no hidden frames beside an alpha layer
+        elif clear:
+            self.video.pix_fmt = "yuva444p10le"
+            self.video.options = {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}
         else:
             self.video.options = {"crf": str(chosen.crf), "preset": chosen.preset, "profile": "high"}
         if self.sound is not None:
@@ -168,6 +187,21 @@ class Movie:
         self.out.remove()
 
 
+def _bled(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 4): the same, with the colours near its edge carried on into what is clear, so that neither coarser
+    colour nor compression brings black into the edge."""
+    import cv2
+
+    clear = picture[..., 3] == 0
+    if not clear.any():
+        return picture
+    weight = (picture[..., 3:] > 0).astype(np.float32)
+    near = cv2.blur(np.dstack([picture[..., :3] * weight, weight]), (17, 17))
+    out = picture.copy()
+    out[clear, :3] = np.rint(near[clear, :3] / np.maximum(near[clear, 3:], 1e-3))
+    return out
+
+
 class Gif:
     """A looping GIF. The palette is the first frame's; it is renewed where the picture has left it, as at a cut.
 
@@ -183,9 +217,12 @@ class Gif:
         self.seen = self.count = 0
         self.error = 0.0
 
-    def write(self, rgb: np.ndarray) -> None:
+    def write(self, picture: np.ndarray) -> None:
         import av
 
+        if picture.shape[2] == 4:
+            raise UsageError(f"{self.out.path}: transparent video is written as {' or '.join(CLEAR_SUFFIXES)}")
+        rgb = picture
         number = int(self.seen * self.shown / self.fps)
         self.seen += 1
         if number < self.count:
@@ -275,9 +312,10 @@ class Pictures:
         self.beside = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.part")
         self.beside.mkdir()
 
-    def write(self, rgb: np.ndarray) -> None:
+    def write(self, picture: np.ndarray) -> None:
+        alpha = picture[..., 3] if picture.shape[2] == 4 else None
         try:
-            write_image(self.beside / (self.name % self.count), rgb)
+            write_image(self.beside / (self.name % self.count), picture[..., :3], alpha)
         except OutputError as error:  # say it of the folder that the user knows
             raise OutputError(str(error).replace(str(self.beside), str(self.folder))) from error
         self.count += 1

@@ -19,13 +19,14 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".webp")
 
 
 class VideoWriter:
-    """Writes (H, W, 3) uint8 RGB frames with `.write`; use it as a context manager.
+    """Writes (H, W, 3) uint8 RGB frames with `.write`, or (H, W, 4) with straight alpha; use it as a context manager.
 
-    The suffix decides: .mp4, .mov, .m4v, .mkv (H.264, yuv420p, BT.709, AAC, index first), .webm (VP9, Opus),
-    .gif, a folder or a pattern such as out/%05d.png for pictures. Sound is taken from `audio`, from 0 to the end
-    of the last frame, padded with silence where it is shorter. Sizes are made even by cutting the last row or
-    column. Frames are encoded in a thread of their own as they come; at most four wait. Everything is written
-    beside the goal and moved there at the end; on any error or interruption nothing is left.
+    The suffix decides: .mp4, .mov, .m4v, .mkv (H.264, yuv420p, BT.709, AAC, index first), .webm (VP9, Opus), .gif, a
+    folder or a pattern such as out/%05d.png for pictures. Frames with alpha stay transparent in .webm (VP9 with an
+    alpha layer), .mov (ProRes 4444) and pictures; other videos refuse them with UsageError. Sound is taken from
+    `audio`, from 0 to the end of the last frame, padded with silence where it is shorter. Sizes are made even by
+    cutting the last row or column. Frames are encoded in a thread of their own as they come; at most four wait.
+    Everything is written beside the goal and moved there at the end; on any error or interruption nothing is left.
 
     Raises OutputError before work starts where the goal can't be written.
     """
@@ -41,7 +42,7 @@ class VideoWriter:
     ) -> None:
         """size (width, height) is what frames must have; None: whatever the first has."""
         self.path, self.fps, self.frames = Path(path), Fraction(fps), 0
-        self.size = size
+        self.size, self._channels = size, 0
         encoding = encoding or Encoding()
         sound = Audio.open(audio) if isinstance(audio, (str, Path)) else audio
         self._sink = _sink(self.path, self.fps, sound, encoding)
@@ -50,13 +51,13 @@ class VideoWriter:
         self._thread = threading.Thread(target=self._work, name="encode", daemon=True)
         self._thread.start()
 
-    def write(self, rgb: np.ndarray) -> None:
+    def write(self, picture: np.ndarray) -> None:
         """One frame. It must not be changed afterwards: it is encoded a little later."""
         if self._error is not None:
             raise self._told(self._error)
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-            raise UsageError(f"a frame is (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
-        size = (rgb.shape[1], rgb.shape[0])
+        if picture.ndim != 3 or picture.shape[2] not in (3, 4) or picture.dtype != np.uint8:
+            raise UsageError(f"a frame is (H, W, 3 or 4) uint8, got {picture.shape} {picture.dtype}")
+        size = (picture.shape[1], picture.shape[0])
         if min(size) < 2:
             raise UsageError(f"a frame of {size[0]}x{size[1]} pixels is too small for a video")
         if self.size is None:
@@ -64,8 +65,11 @@ class VideoWriter:
         if size != self.size:
             what = "the first was" if self.frames else "asked for was"
             raise UsageError(f"frame {self.frames} is {size[0]}x{size[1]}, {what} {self.size[0]}x{self.size[1]}")
+        if picture.shape[2] != (self._channels or picture.shape[2]):
+            raise UsageError(f"frame {self.frames} has {picture.shape[2]} channels, the first had {self._channels}")
+        self._channels = picture.shape[2]
         self.frames += 1
-        self._waiting.put(rgb)
+        self._waiting.put(picture)
 
     def _work(self) -> None:
         while (item := self._waiting.get()) is not None:

@@ -19,7 +19,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from avatars.export.gltf import quaternions
+from avatars.export.gltf_animation import quaternions
 from studio.arkit import ARKIT
 from studio.errors import MediaError, require
 from studio.motion import FaceMotion

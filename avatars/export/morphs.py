@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from avatars.export.gltf import _Buffer
-from avatars.load_rig import MOST_TRIANGLES, _File, match_name
+from avatars.export.gltf_buffer import Buffer
+from avatars.gltf_file import MOST_TRIANGLES, GltfFile
 from avatars.rig import Material, Rig
+from avatars.shape_names import match_name
 from studio.arkit import ARKIT
 from studio.errors import MediaError, require
 
@@ -36,10 +37,10 @@ class OpenHead:
             raise MediaError(f"{path}: shapes are added to .glb and .vrm")
         if not path.is_file():
             raise MediaError(f"{path}: no such file")
-        self.path, self.file = path, _File(path)
+        self.path, self.file = path, GltfFile(path)
         self.parts: list[_Part] = []
         points, triangles, known, total = [], [], {}, 0
-        for node_number, world in self.file._placed():
+        for node_number, world in self.file.placed():
             number = self.document.nodes[node_number].mesh
             for primitive in self.document.meshes[number].primitives:
                 accessor = primitive.attributes.POSITION
@@ -99,13 +100,12 @@ class OpenHead:
             for channel in animation.channels
             if channel.target.path == "weights"
         }
-        buffer = _Buffer(gltf, document)
-        buffer.data = bytearray(document.binary_blob() or b"")
+        buffer = Buffer(gltf, document, document.binary_blob() or b"")
         added = 0
         for number in sorted({part.mesh for part in self.parts}):
             parts = [part for part in self.parts if part.mesh == number]
             mesh = document.meshes[number]
-            names = self.file._names(mesh)
+            names = self.file.names(mesh)
             have = {match_name(name) for name in names}
             wanted = [k for k, name in enumerate(ARKIT) if name not in have]
             if not any(np.any(deltas[wanted, part.place]) for part in parts):
@@ -126,11 +126,7 @@ class OpenHead:
             added = max(added, len(wanted))
         if not added:
             raise MediaError(f"{self.path}: nothing was added: it has the shapes already, or no mesh lies at the face")
-        if not document.buffers:
-            document.buffers.append(gltf.Buffer())
-        document.buffers[0].byteLength = len(buffer.data)
-        document.set_binary_blob(bytes(buffer.data))
-        document.save_binary(str(path))
+        buffer.save(path)
         return added
 
 

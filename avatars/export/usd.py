@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from avatars.export.gltf import quaternions, strongest
+from avatars.export.gltf import strongest
+from avatars.export.gltf_animation import quaternions
 from avatars.rig import Joint, Material, Rig
 from avatars.shade3d import vertex_normals
 from studio.errors import require

@@ -187,7 +187,7 @@ def _mouth_bag(cage: Cage) -> None:
     low[1:half] = 1.0  # the lower lip
     up = np.zeros(count)
     up[half + 1 :] = 1.0
-    loops = [LIPS_INNER]
+    loops, wide = [LIPS_INNER], [1.0]
     jaw = cage.shapes[:, LIPS_INNER]
     arch = np.sqrt(np.abs(np.sin(np.pi * np.linspace(0, 2, count, endpoint=False))))
     for depth, spread, tall, share in (
@@ -203,14 +203,17 @@ def _mouth_bag(cage: Cage) -> None:
         row[:, 1] += tall * (up - low) * arch
         row[:, 2] = rim[:, 2] - depth - 0.25 * (rim[half // 2, 2] - rim[:, 2])
         loops.append(cage.add(row, jaw * share))
-    u = np.linspace(0.80, 0.20, count + 1)
+        wide.append(min(1.0, spread))  # in the picture too: what is squeezed there is drawn from its neighbours
+    u = np.linspace(0.30, -0.30, count + 1)
     flip = _clockwise(rim)
     for number in range(len(loops) - 1):
-        uv = np.stack([np.stack([u, np.full(count + 1, 0.385 - 0.011 * k)], 1) for k in (number, number + 1)])
+        rows = (number, number + 1)
+        uv = np.stack([np.stack([0.5 + wide[k] * u, np.full(count + 1, 0.385 - 0.011 * k)], 1) for k in rows])
         if flip:
             cage.strip(loops[number + 1], loops[number], uv[::-1], "mouth")
         else:
             cage.strip(loops[number], loops[number + 1], uv, "mouth")
-    uv = np.stack([u[:-1], np.full(count, 0.385 - 0.011 * (len(loops) - 0.5))], 1)
+    turn = 2 * np.pi * np.arange(count) / count
+    uv = 0.002 * np.stack([np.cos(turn), np.sin(turn)], 1) + [0.5, 0.314]
     last = np.arange(count) if flip else np.arange(count)[::-1]
     cage.put(tuple(loops[-1][last[::-1]]), uv[last[::-1]], "mouth")

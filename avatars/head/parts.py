@@ -63,11 +63,11 @@ def teeth(upper: bool, shapes: int, chin: np.ndarray) -> Part:
     along = np.linspace(-1, 1, 57)
     x = 0.275 * np.sin(1.35 * along) / np.sin(1.35)
     sign = 1.0 if upper else -1.0
-    line = -0.815 if upper else -0.822
+    line = -0.836 if upper else -0.822
     front = 0.118 if upper else 0.096
     z = front - 3.1 * x * x
     crown = np.abs(np.sin(np.pi * 7 * along))  # fourteen teeth
-    notch = 0.014 * (1 - crown) ** 3
+    notch = 0.005 * (1 - crown) ** 3
     dent = 0.010 * (1 - crown) ** 4
     height = 0.115 * (1 - 0.25 * np.abs(along))
     rows = (

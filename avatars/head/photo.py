@@ -15,6 +15,7 @@ from avatars.head.texels import with_margin
 from avatars.pose import Pose, fit_pose, to_pixels
 from avatars.rig import Rig
 from avatars.shade3d import Fragments, rasterise, vertex_normals
+from studio.arkit import INDEX
 from studio.errors import NoFaceError
 from studio.motion import EYE_SPAN, rotation_angles
 
@@ -110,9 +111,24 @@ def skin_of(image: np.ndarray, rig: Rig, placed: np.ndarray, pose: Pose) -> np.n
     far = np.clip(1 - known / 0.2, 0, 1)[..., None]
     filled = (1 - far) * pulled(mixed, total) + far * _unseen(photo, trust, places, tone)
     share = np.clip(total / 0.3, 0, 1)[..., None]
-    skin = with_margin(share * mixed + (1 - share) * filled, face, 16)
+    skin = _without_lashes(share * mixed + (1 - share) * filled, rig, texels, face)
+    skin = with_margin(skin, face, 16)
     made = np.clip(default_skin(SIZE) * (0.9 * tone / textures.SKIN), 0, 255)
     return np.clip(np.where(apart[..., None], made, skin) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _without_lashes(skin: np.ndarray, rig: Rig, texels: Fragments, face: np.ndarray) -> np.ndarray:
+    """Skin (SIZE, SIZE, 3) whose upper lids are skin: lashes that an open eye's photo lays on them would be drawn out
+    over the whole lid when it closes. What is darker there than the skin round it gives way to that and to a painted
+    edge."""
+    fall = np.maximum(*(-rig.deltas[INDEX[f"eyeBlink{side}"], :, 1] for side in ("Left", "Right")))
+    lid = texels.spread(np.maximum(fall / fall.max(), 0)[:, None].astype(np.float32), rig.triangles)[..., 0]
+    lid = np.clip((lid - 0.25) / 0.25, 0, 1) * face
+    around = pulled(skin.astype(np.float32), (face & (lid <= 0)).astype(np.float32))
+    darker = np.clip((0.92 - skin.mean(2) / np.maximum(around.mean(2), 1)) / 0.2, 0, 1)
+    edge = np.minimum(default_skin(SIZE).mean(2) / textures.SKIN.mean(), 1)
+    amount = (lid * darker)[..., None]
+    return (1 - amount) * skin + amount * around * edge[..., None]
 
 
 def _skin_tone(photo: np.ndarray, trust: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -191,7 +207,8 @@ def iris_colour(image: np.ndarray, landmarks: np.ndarray) -> tuple[float, float,
 
 
 def sclera_colour(image: np.ndarray, landmarks: np.ndarray) -> tuple[float, float, float]:
-    """How light the white of the eyes is in this photo's light: halfway from iris to corners, the lighter half."""
+    """How light the white of the eyes is in this photo's light: halfway from iris to corners, the lighter half.
+    Where eyes are too narrow to show it, it is still lighter than dark skin."""
     height, width = image.shape[:2]
     found = []
     for ring, corners in ((IRIS_LEFT, (362, 263)), (IRIS_RIGHT, (133, 33))):
@@ -206,5 +223,8 @@ def sclera_colour(image: np.ndarray, landmarks: np.ndarray) -> tuple[float, floa
     colours = np.array(found, float)
     light = colours[colours.sum(1) >= np.median(colours.sum(1))]
     white = np.median(light, 0)
+    cheeks = np.clip(np.round(landmarks[[50, 205, 280, 425], :2]).astype(int), 0, [width - 1, height - 1])
+    least = 75 + 0.5 * float(np.median(image[cheeks[:, 1], cheeks[:, 0]]))
+    white = white * max(1.0, least / max(white.mean(), 1.0))
     grey = white.mean()
     return tuple(np.clip(0.5 * white + 0.5 * grey, 70, 240).tolist())

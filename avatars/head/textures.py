@@ -9,6 +9,8 @@ from avatars.head.cage import FACE_SCALE, face_uv
 
 SKIN, LIP, BROW = np.array([222.0, 176.0, 152.0]), np.array([186.0, 104.0, 98.0]), np.array([74.0, 54.0, 42.0])
 INSIDE = np.array([122.0, 46.0, 46.0])
+_NOSTRILS = ([79, 239, 242, 99, 60, 75, 166], [309, 459, 462, 328, 290, 305, 392])
+"""FaceMesh points round either nostril, which lies in its own shade."""
 
 
 def skin_picture(places: np.ndarray, cover: np.ndarray) -> np.ndarray:
@@ -51,6 +53,8 @@ def skin_picture(places: np.ndarray, cover: np.ndarray) -> np.ndarray:
 
     paint(LIPS_OUTER, LIP, 0.012, 0.85)
     paint(LIPS_INNER, LIP * 0.72, 0.006, 0.8)
+    for loop in _NOSTRILS:
+        paint(loop, SKIN * 0.42, 0.012, 0.9)
     for loop in (BROW_LEFT, BROW_RIGHT):
         paint(loop, BROW, 0.022, 0.45)
         _hairs(picture, place[loop], reach, pick)

@@ -9,6 +9,9 @@ import numpy as np
 SIZE = 512
 """Pixels of the published crop; the networks see half of it."""
 
+BAND = 128
+"""Rows that are pasted at a time."""
+
 _PARTS = {
     203: ((0, 6, 12, 18), (24, 30, 36, 42), (48, 66)),
     106: ((33, 35, 40, 39), (87, 89, 94, 93), (52, 61)),
@@ -136,11 +139,13 @@ def paste_back(picture: np.ndarray, crop: Crop, painted: np.ndarray, mask: np.nd
     out = picture.copy()
     if (high <= low).any():
         return out
-    shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1]], np.float64)
-    matrix = (shift @ crop.to_picture.astype(np.float64))[:2]
-    size = (int(high[0] - low[0]), int(high[1] - low[1]))
-    weight = cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
-    over = cv2.warpAffine(painted, matrix, size, flags=cv2.INTER_LINEAR).reshape(size[1], size[0], -1)
-    part = np.s_[low[1] : high[1], low[0] : high[0]]
-    out[part] = np.clip(weight * over + (1 - weight) * picture[part], 0, 255).astype(np.uint8)
+    for top in range(low[1], high[1], BAND):  # large pictures pass through the cache a band at a time
+        bottom = min(top + BAND, high[1])
+        shift = np.array([[1, 0, -low[0]], [0, 1, -top], [0, 0, 1]], np.float64)
+        matrix = (shift @ crop.to_picture.astype(np.float64))[:2]
+        size = (int(high[0] - low[0]), int(bottom - top))
+        weight = cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
+        over = cv2.warpAffine(painted, matrix, size, flags=cv2.INTER_LINEAR).reshape(size[1], size[0], -1)
+        under = out[top:bottom, low[0] : high[0]]
+        under[:] = np.clip(under + weight * (over - under.astype(np.float32)), 0, 255)
     return out

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from avatars.liveportrait.hull import hull_multiplier
 from avatars.liveportrait.keypoints import Pose
 from avatars.liveportrait.retargeting import retarget, stitch
-from avatars.liveportrait.smoothing import OBSERVATION, kalman_smooth
+from avatars.liveportrait.settings import TransferSettings
+from avatars.liveportrait.smoothing import kalman_smooth
 from studio.errors import UsageError
 
-REGIONS = ("all", "exp", "pose", "lip", "eyes")
 LIPS = (6, 12, 14, 17, 19, 20)
 EYES = (11, 13, 15, 16, 18)
 """Keypoints that move lips and eyes."""
@@ -36,44 +36,6 @@ OPEN_LIPS = 0.03
 """Lip ratio from which `normalize_lip` closes the source's lips first."""
 
 _CLOSED_EYES, _USUAL_EYES = 0.18, 0.39
-
-
-@dataclass(frozen=True)
-class TransferSettings:
-    """How motion is carried over. The defaults are the published command line's.
-
-    relative         motion as change from the reference frame; else the driver's own values.
-    region           "all", "exp" (no pose), "pose", "lip" or "eyes".
-    option           "expression-friendly" scales motion by the faces' sizes, "pose-friendly" doesn't.
-    multiplier       0..2: how strongly, in every mode.
-    stitching        shoulders stay where they are.
-    normalize_lip    close the source's open lips before (relative only).
-    eye_retargeting, lip_retargeting   eyes, lips open as far as the driver's; where motion is relative, nothing else of
-                     the driver's motion is used.
-    source_eyes      a source video's eyes open as in its first frame.
-    animal           the animal models' rule: driving pose and expression as they are.
-    observation      variance for `smoothing.kalman_smooth`, where the source is a video.
-    """
-
-    relative: bool = True
-    region: str = "all"
-    option: str = "expression-friendly"
-    multiplier: float = 1.0
-    stitching: bool = True
-    normalize_lip: bool = False
-    eye_retargeting: bool = False
-    lip_retargeting: bool = False
-    source_eyes: bool = False
-    animal: bool = False
-    observation: float = OBSERVATION
-
-    def __post_init__(self) -> None:
-        if self.region not in REGIONS:
-            raise UsageError(f"region is one of {', '.join(REGIONS)}, not {self.region!r}")
-        if self.option not in ("expression-friendly", "pose-friendly"):
-            raise UsageError(f"option is 'expression-friendly' or 'pose-friendly', not {self.option!r}")
-        if not 0 <= self.multiplier <= 2:
-            raise UsageError(f"multiplier must be 0 to 2, got {self.multiplier:g}")
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,12 @@ def identity_grid(depth: int, height: int, width: int, like: Tensor) -> Tensor:
 
 
 def sample(volume: Tensor, grid: Tensor) -> Tensor:
-    """Trilinear, zero outside. `align_corners=False` with a corner-aligned grid: so were the weights trained."""
-    return F.grid_sample(volume, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    """Trilinear, zero outside, in float32: half has too few bits for places in a picture.
+
+    `align_corners=False` with a corner-aligned grid: so were the weights trained.
+    """
+    out = F.grid_sample(volume.float(), grid.float(), mode="bilinear", padding_mode="zeros", align_corners=False)
+    return out.to(volume.dtype)
 
 
 class DenseMotionNetwork(nn.Module):
@@ -116,7 +120,7 @@ class DenseMotionNetwork(nn.Module):
         flows = torch.cat([grid.expand(batch, 1, *grid.shape), moved], 1)  # (B, 22, D, H, W, 3)
         shape = (batch, _CANDIDATES, depth, height, width)
         each = small[:, None].expand(-1, _CANDIDATES, -1, -1, -1, -1).flatten(0, 1)
-        moved_small = sample(each, flows.flatten(0, 1).to(each.dtype)).view(batch, _CANDIDATES, -1, *shape[2:])
+        moved_small = sample(each, flows.flatten(0, 1)).view(batch, _CANDIDATES, -1, *shape[2:])
         heat = _heat(grid, driving) - _heat(grid, source)
         heat = torch.cat([heat.new_zeros(batch, 1, *shape[2:]), heat], 1).to(volume.dtype)
         hidden = self.hourglass(torch.cat([heat[:, :, None], moved_small], 2).flatten(1, 2))
@@ -145,6 +149,6 @@ class WarpingNetwork(nn.Module):
 
     def forward(self, volume: Tensor, *, kp_source: Tensor, kp_driving: Tensor) -> dict[str, Tensor]:
         motion = self.dense_motion_network(volume, kp_source, kp_driving)
-        warped = sample(volume, motion["deformation"].to(volume.dtype)).flatten(1, 2)
+        warped = sample(volume, motion["deformation"]).flatten(1, 2)
         out = self.fourth(self.third(warped)) * motion["occlusion_map"]
         return {"out": out} | motion

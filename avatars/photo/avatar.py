@@ -131,9 +131,16 @@ class PhotoAvatar:
         return np.asarray(weights, np.float32) - np.float32(neutralize) * self.expression
 
     def render(
-        self, motion: FaceMotion | Iterable[FaceMotion], *, neutralize: float | np.ndarray = 0.0, workers: int = 2
+        self,
+        motion: FaceMotion | Iterable[FaceMotion],
+        *,
+        neutralize: float | np.ndarray = 0.0,
+        workers: int = 2,
+        with_alpha: bool = False,
     ) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 RGB for each frame of a motion or stream of blocks, in order, `workers` at a time."""
+        """(H, W, 3) uint8 RGB, (H, W, 4) with_alpha, for each frame of a motion or stream of blocks, in order,
+        `workers` at a time."""
+        how = {"fine": False, "with_alpha": with_alpha}
         with ThreadPoolExecutor(max(workers, 2)) as pool:
             pool.submit(lambda: self._layers)  # what takes longest to make, side by side
             pool.submit(lambda: self._eyes)
@@ -142,7 +149,7 @@ class PhotoAvatar:
                 changes = self.weights_for(block.weights, neutralize)
                 for k in range(len(block)):
                     residual = None if block.residual is None else block.residual[k]
-                    waiting.append(pool.submit(self.render_frame, changes[k], block.head[k], residual, fine=False))
+                    waiting.append(pool.submit(self.render_frame, changes[k], block.head[k], residual, **how))
                     if len(waiting) > workers:
                         yield waiting.popleft().result()
             while waiting:

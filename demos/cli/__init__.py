@@ -14,11 +14,11 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from demos.cli import animate, capture, doctor, edit, models, reconstruct, rig, stream
+from demos.cli import animate, capture, doctor, edit, models, reconstruct, refit, rig, stream
 from demos.cli.options import LISTS, spread
 from studio.errors import Cancelled, FaceStudioError, UsageError
 
-VERBS = (animate, edit, capture, reconstruct, rig, stream, models, doctor)
+VERBS = (animate, edit, capture, reconstruct, rig, refit, stream, models, doctor)
 
 DESCRIPTION = (
     "Portraits that talk, expressions that change, motion that is captured: on this computer, with no download."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from demos.cli import engine
 from demos.cli.options import (
     add_common,
     add_expression,
@@ -23,11 +24,13 @@ EPILOG = """\
 face-studio animate --sample -o talking.mp4
 face-studio animate portrait.jpg --audio speech.wav --emotion joy=0.4 -o talking.mp4
 face-studio animate portrait.jpg --driver performance.mp4 -o out.mp4
+face-studio animate portrait.jpg --driver take.mp4 --engine liveportrait --weights pretrained_weights -o out.mp4
 face-studio animate portrait.jpg --motion take.csv --fps 30 -o out.webm
+face-studio animate --rig head.glb --audio speech.wav --background transparent -o talk.webm
 
 Motion comes from --driver or --motion where one is given, else from --audio. The sound is --audio's where
 given, else the driver's own. The ending of -o chooses the format: .mp4 .mov .webm .gif, or a new folder
-(frames/ or frames/%05d.png) for pictures."""
+(frames/ or frames/%05d.png) for pictures. .webm, .mov and pictures keep a transparent background."""
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -43,6 +46,15 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("portrait", nargs="?", metavar="PORTRAIT", help="a picture with a face")
     verb.add_argument("--sample", action="store_true", help="use the portrait and the speech of the package")
     verb.add_argument("-o", "--output", required=True, metavar="OUT", help="video, GIF, or folder of pictures to write")
+    solid = verb.add_argument_group("a 3D head instead of a portrait")
+    solid.add_argument(
+        "--rig",
+        metavar="HEAD",
+        help="a .glb, .gltf or .vrm with ARKit-named shapes, ICT-FaceKit's or GNM's .npz, or the word embedded",
+    )
+    solid.add_argument("--view-yaw", type=number(-180, 180), metavar="DEGREES", help="look at its left side (> 0)")
+    solid.add_argument("--view-pitch", type=number(-89, 89), metavar="DEGREES", help="look from above (> 0)")
+    solid.add_argument("--zoom", type=number(0.1, 20), metavar="TIMES", help="1 shows the whole head (default 1)")
     source = verb.add_argument_group("what moves it")
     source.add_argument("--audio", metavar="SPEECH", help="speech; a video's sound works as well")
     source.add_argument("--driver", metavar="VIDEO", help="a performance to copy: expression, gaze, blinks, head")
@@ -72,8 +84,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
     copy.add_argument(
         "--driver-head",
         choices=("relative", "absolute", "off"),
-        default="relative",
-        help="head pose as change from the reference frame, as it is, or not at all",
+        help="head pose as change from the reference frame (default for portraits), as it is (default for --rig), or "
+        "not at all",
     )
     copy.add_argument(
         "--reference",
@@ -87,6 +99,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         default="auto",
         help="also copy what the 52 shapes miss; auto: when both show the same person",
     )
+    engine.add_transfer(verb)
     picture = verb.add_argument_group("picture")
     picture.add_argument(
         "--neutralize",
@@ -95,10 +108,18 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="take the portrait's own expression out first (under --audio its mouth always is)",
     )
     picture.add_argument(
+        "--background",
+        metavar="COLOUR|PICTURE",
+        help="white, #204060, a picture, or transparent (default: the portrait's; grey for --rig)",
+    )
+    picture.add_argument(
         "--fps", type=rate, help="frames per second, exact: 24, 25, 29.97 … (default 25, or the driver's)"
     )
     picture.add_argument(
-        "--size", type=size, metavar="N|WxH", help="long side, or width and height (default: the portrait's)"
+        "--size",
+        type=size,
+        metavar="N|WxH",
+        help="long side, or width and height (default: the portrait's; 512x512 for --rig)",
     )
     picture.add_argument(
         "--face", type=face, default=0, metavar="N|all", help="which face, the largest first (default 1)"
@@ -110,14 +131,15 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> None:
     """Make the video."""
     portrait, audio = args.portrait, args.audio
-    if args.sample:
+    if args.sample and args.rig:
+        audio = audio or (None if args.driver or args.motion else sample("speech.wav"))
+    elif args.sample:
         if portrait is not None:
             raise UsageError(f"two portraits: {portrait} and --sample; give one")
         portrait = sample("astronaut.jpg")
         if not (audio or args.driver or args.motion):
             audio = sample("speech.wav")
-    if portrait is None:
-        raise UsageError("which portrait? Give a picture, or --sample for the one of the package")
+    _check_source(args, portrait)
     options = dict(
         audio=audio,
         driver=args.driver,
@@ -141,8 +163,47 @@ def run(args: argparse.Namespace) -> None:
     from pipelines import TalkingPortraitPipeline
     from pipelines.output import check_output
 
-    check_output(args.output, "video")
+    check_output(args.output, "video", transparent=args.background == "transparent")
+    if args.rig:
+        portrait = _head(args)
+        options["size"] = None
+    elif args.background is not None:
+        options["background"] = args.background
     progress = reporter(args)
-    take = TalkingPortraitPipeline()(portrait, **options, progress=progress)
+    speaker = engine.speaker(args)
+    pipe = TalkingPortraitPipeline(driver=speaker, avatar=engine.avatar(args))
+    take = pipe(portrait, **options, transfer=engine.transfer(args, speaker), progress=progress)
     saved = take.save(args.output, progress=progress)
     say(args, str(saved))
+
+
+def _check_source(args: argparse.Namespace, portrait: object) -> None:
+    """Either a portrait or a rig, and the options of one alone."""
+    solid = {"--zoom": args.zoom, "--view-yaw": args.view_yaw, "--view-pitch": args.view_pitch}
+    if args.rig is None:
+        if portrait is None:
+            raise UsageError("which portrait? Give a picture, --sample for the one of the package, or --rig HEAD")
+        for option, value in solid.items():
+            if value is not None:
+                raise UsageError(f"{option} goes with --rig")
+        return
+    if portrait is not None:
+        raise UsageError(f"a portrait and a 3D head: {portrait} and --rig {args.rig}; give one")
+    flat = {"--face": args.face, "--neutralize": args.neutralize}
+    for option, value in flat.items():
+        if value:
+            raise UsageError(f"{option} is for portraits, not for --rig")
+
+
+def _head(args: argparse.Namespace) -> object:
+    """The avatar of --rig and the options of its picture."""
+    from avatars.head import embedded_head
+    from avatars.rig_avatar import EMBEDDED, RigAvatar, View
+    from pipelines.backdrop import read_background
+    from pipelines.rig import open_rig
+
+    sides = (512, 512) if args.size is None else (args.size, args.size) if isinstance(args.size, int) else args.size
+    options = {} if args.background is None else {"background": read_background(args.background)}
+    view = View(args.view_yaw or 0.0, args.view_pitch or 0.0, args.zoom or 1.0)
+    rig = embedded_head() if args.rig == EMBEDDED else open_rig(args.rig)
+    return RigAvatar(rig, sides, view=view, **options)

@@ -6,14 +6,26 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from demos.cli.options import add_common, add_published, add_transcript, face, number, rate, reporter, say
+from demos.cli.options import (
+    add_common,
+    add_published,
+    add_reduce,
+    add_transcript,
+    check_reduce,
+    face,
+    number,
+    rate,
+    reporter,
+    say,
+)
 from studio.errors import UsageError
 
 EPILOG = """\
 face-studio capture talk.mp4 -o take.csv
 face-studio capture speech.wav --fps 60 --blink 1 -o take.npz
 face-studio capture talk.mp4 -o take.glb                         a head that moves, for Blender, Unreal, three.js
-face-studio capture talk.mp4 --rig my_head.glb -o take.glb
+face-studio capture talk.mp4 --rig my_head.glb --reduce 0.001 -o take.glb
+face-studio capture talk.mp4 -o take/%05d.ply                    a mesh a frame; also .obj
 face-studio capture talk.mp4 --model smirk --flame generic_model.pkl -o take.csv
 face-studio capture speech.wav --events json -o take.csv        also take.visemes.json, as Rhubarb writes it
 
@@ -36,11 +48,15 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "--output",
         required=True,
         metavar="OUT",
-        help="the motion: .csv, .npz or .json, or a head in motion: .glb, .usdc, .usda or .usdz",
+        help="the motion: .csv, .npz or .json, or a head in motion: .glb, .usdc, .usda, .usdz, "
+        "or a mesh a frame: take/%%05d.ply or .obj",
     )
     verb.add_argument(
-        "--rig", metavar="HEAD", help="the head that moves: a GLB or VRM with ARKit-named shapes (default: our own)"
+        "--rig",
+        metavar="HEAD",
+        help="the head that moves: a GLB or VRM with ARKit's shapes, or ICT-FaceKit's or GNM's .npz (default: ours)",
     )
+    add_reduce(verb)
     verb.add_argument("--fps", type=rate, help="frames per second (default: the video's own, 60 for sound)")
     verb.add_argument(
         "--face", type=face, default=0, metavar="N", help="which face of a video, the largest first (default 1)"
@@ -70,17 +86,18 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the motion."""
     from pipelines import CapturePipeline
-    from pipelines.output import ANIMATED, check_output
+    from pipelines.output import ANIMATED, check_output, is_meshes
     from studio.picture import check_output as check_place
 
     check_output(args.output, "take")
+    check_reduce(args)
     rig = None
     if args.rig:
-        from avatars.load_rig import load_rig
+        from pipelines.rig import open_rig
 
-        if Path(args.output).suffix.lower() not in ANIMATED:
+        if Path(args.output).suffix.lower() not in ANIMATED and not is_meshes(args.output):
             raise UsageError(f"{args.output}: --rig goes with {' '.join(ANIMATED)}; this is a motion alone")
-        rig = load_rig(args.rig)
+        rig = open_rig(args.rig)
     progress = reporter(args)
     take = CapturePipeline(engine=_engine(args))(
         args.source,
@@ -100,7 +117,7 @@ def run(args: argparse.Namespace) -> None:
         if take.hear is None:
             raise UsageError(f"--events {args.events}: visemes are heard in speech; give a sound, not a video")
         check_place(beside)
-    say(args, str(take.save(args.output, rig=rig)))
+    say(args, str(take.save(args.output, rig=rig, tolerance=args.reduce)))
     if beside is not None:
         say(args, str(take.save_events(beside, args.events)))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from demos.cli.options import add_common, add_expression, expression, face, number, reporter, sample, say
+from demos.cli import engine
+from demos.cli.options import add_common, add_expression, expression, face, number, pairs, reporter, sample, say
 from studio.errors import UsageError
 
 EPILOG = """\
@@ -12,6 +13,7 @@ face-studio edit portrait.jpg --set smile=0.8 --yaw 10 -o out.png
 face-studio edit portrait.jpg --au AU12=0.8 AU6=0.5 --gaze left -o out.png
 face-studio edit portrait.jpg --sheet expressions.png
 face-studio edit talk.mp4 --emotion joy=0.6 -o happy.mp4
+face-studio edit portrait.jpg --engine liveportrait --slider smile=0.8 wink=20 -o out.png
 
 Angles are degrees as seen in the picture: --yaw 15 turns the face to the picture's right, --pitch 10 down,
 --roll 8 tilts it clockwise. --gaze takes YAW,PITCH with the same signs, or left, right, up, down (sides of the
@@ -39,6 +41,12 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     for name, what in (("yaw", "turn to the picture's right"), ("pitch", "turn down"), ("roll", "tilt clockwise")):
         pose.add_argument(f"--{name}", type=number(-45, 45), default=0.0, metavar="DEGREES", help=what)
+    engine.add_engine(verb).add_argument(
+        "--slider",
+        action="append",
+        metavar="NAME=VALUE …",
+        help="LivePortrait's own: smile brow wink blink pupil_x pupil_y a i u e o aaa eee woo move_x zoom eyes lips",
+    )
     more = verb.add_argument_group("picture")
     more.add_argument(
         "--neutralize", type=number(0, 1), default=0.0, metavar="0..1", help="take the present expression out first"
@@ -69,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
         roll=args.roll,
         neutralize=args.neutralize,
         face=args.face,
+        **({"sliders": pairs(args.slider, "--slider")} if args.slider else {}),
     )
     from pipelines import ExpressionEditPipeline
     from pipelines.output import check_output, is_video
@@ -77,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
         check_output(args.output, "video" if is_video(source) else "picture")
     if args.sheet:
         check_output(args.sheet, "picture")
-    pipe, progress = ExpressionEditPipeline(), reporter(args)
+    pipe, progress = ExpressionEditPipeline(avatar=engine.avatar(args)), reporter(args)
     if args.sheet:
         say(args, str(pipe.sheet(source, **options, progress=progress).save(args.sheet)))
     if args.output:

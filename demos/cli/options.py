@@ -14,7 +14,7 @@ from studio.errors import UsageError
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
-LISTS = ("--set", "--au", "--emotion")
+LISTS = ("--set", "--au", "--emotion", "--slider")
 """Options that take NAME=VALUE several times."""
 
 _SIGNED = ("--gaze",)
@@ -42,7 +42,9 @@ def spread(words: Sequence[str], lists: Collection[str]) -> list[str]:
 
 
 def _example(option: str) -> str:
-    return {"--set": "smile=0.5 browInnerUp=0.3", "--au": "AU12=0.8 AU6=0.5"}.get(option, "joy=0.6")
+    return {"--set": "smile=0.5 browInnerUp=0.3", "--au": "AU12=0.8 AU6=0.5", "--slider": "smile=0.8 wink=20"}.get(
+        option, "joy=0.6"
+    )
 
 
 def pairs(words: Sequence[str] | None, option: str) -> dict[str, Any]:
@@ -135,6 +137,22 @@ def add_transcript(verb: Any) -> None:
         metavar="NAME",
         help="of the transcript, as espeak-ng names it: en-us, de, es, cmn, hi, ar, ... (default en-us)",
     )
+
+
+def add_reduce(verb: Any) -> None:
+    """The option that makes animations smaller."""
+    verb.add_argument(
+        "--reduce",
+        type=number(1e-6, 1),
+        metavar="TOLERANCE",
+        help="of a .glb: drop keys that interpolation gives back this near, such as 0.001 (default: all are kept)",
+    )
+
+
+def check_reduce(args: argparse.Namespace) -> None:
+    """Raise `UsageError` where there are no keys to drop."""
+    if args.reduce is not None and Path(args.output).suffix.lower() != ".glb":
+        raise UsageError(f"{args.output}: --reduce goes with .glb")
 
 
 def add_published(verb: argparse.ArgumentParser, *, models: str) -> argparse._ArgumentGroup:

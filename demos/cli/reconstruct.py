@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from demos.cli.options import add_common, add_published, face, number, sample, say
+from demos.cli.options import add_common, add_published, add_reduce, check_reduce, face, number, sample, say
 from studio.errors import UsageError
 
 EPILOG = """\
 face-studio reconstruct portrait.jpg -o head.glb
 face-studio reconstruct portrait.jpg -o head.glb --audio speech.wav          it speaks
 face-studio reconstruct portrait.jpg -o head.usdz --motion take.csv
+face-studio reconstruct portrait.jpg -o head.vrm --author "Ann Example"      VRM 1.0, for VTuber programs
+face-studio reconstruct portrait.jpg -o take/%05d.ply --motion take.csv      a mesh a frame; also .obj
 face-studio reconstruct portrait.jpg -o head.obj --turntable round.mp4
 face-studio reconstruct portrait.jpg --model smirk --flame FLAME2020/generic_model.pkl -o head.glb
 
 Heads have 52 ARKit shapes, correctives, joints for head, neck, jaw and eyes; metres, +Y up, facing +Z. What the photo
-doesn't show is filled in: a side view is plausible rather than true."""
+doesn't show is filled in: a side view is plausible rather than true. A VRM allows nobody but its author anything;
+avatars.export.vrm.VrmMeta gives other terms."""
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -30,9 +34,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     verb.add_argument("portrait", nargs="?", metavar="PORTRAIT", help="a picture with a face")
     verb.add_argument("--sample", action="store_true", help="use the portrait of the package")
-    verb.add_argument("-o", "--output", metavar="OUT", help="the head: .glb, .usdc, .usda, .usdz or .obj")
+    verb.add_argument("-o", "--output", metavar="OUT", help="the head: .glb, .vrm, .usdc, .usda, .usdz, .obj or .ply")
     verb.add_argument("--turntable", metavar="OUT", help="also, or only, a video of the head once round")
     verb.add_argument("--face", type=face, default=0, metavar="N", help="which face, the largest first (default 1)")
+    verb.add_argument("--author", action="append", metavar="NAME", help="of a .vrm, who made it; may stand repeatedly")
     published = add_published(verb, models="embedded (default), deca, smirk, teaser or mica")
     published.add_argument("--overlay", metavar="OUT", help="also a picture of the head's shape on the photo")
     moves = verb.add_argument_group("animation")
@@ -41,6 +46,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     moves.add_argument(
         "--life", type=number(0, 1), default=0.6, metavar="0..1", help="blinks and glances while it speaks (0.6)"
     )
+    add_reduce(moves)
     add_common(verb)
     verb.set_defaults(run=run)
 
@@ -64,8 +70,7 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError("two motions: --motion and --audio; give one")
     if args.output:
         check_output(args.output, "head")
-        if args.output.lower().endswith(".obj") and (args.motion or args.audio):
-            raise UsageError(f"{args.output}: OBJ holds no motion; write .glb or .usdc")
+        _check_kind(args)
     elif args.motion or args.audio:
         raise UsageError("a motion goes into a head: give -o head.glb")
     if args.turntable:
@@ -83,7 +88,12 @@ def run(args: argparse.Namespace) -> None:
         motion = take.motion
     head = pipeline(portrait, face=args.face)
     if args.output:
-        say(args, str(head.save(args.output, motion)))
+        meta = None
+        if args.author:
+            from avatars.export.vrm import VrmMeta
+
+            meta = VrmMeta(authors=tuple(args.author))
+        say(args, str(head.save(args.output, motion, tolerance=args.reduce, meta=meta)))
     if args.turntable:
         say(args, str(head.turntable(args.turntable)))
     if args.overlay:
@@ -92,3 +102,19 @@ def run(args: argparse.Namespace) -> None:
 
         write_image(args.overlay, head.made.overlay(read_picture(portrait)[0]))
         say(args, args.overlay)
+
+
+def _check_kind(args: argparse.Namespace) -> None:
+    """Raise `UsageError` where an option doesn't go with the kind of file that is written."""
+    from avatars.export import STILL
+    from pipelines.output import is_meshes
+
+    ending, moves = Path(args.output).suffix.lower(), args.motion or args.audio
+    if is_meshes(args.output):
+        if not moves:
+            raise UsageError(f"{args.output}: a mesh a frame needs --motion or --audio; without one write head{ending}")
+    elif ending in STILL and moves:
+        raise UsageError(f"{args.output}: {ending[1:].upper()} holds no motion; write .glb or .usdc")
+    if args.author and ending != ".vrm":
+        raise UsageError(f"{args.output}: --author goes with .vrm")
+    check_reduce(args)

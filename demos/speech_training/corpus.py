@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,49 +114,57 @@ def speak(plan: Plan) -> Iterator[Utterance]:
         )
 
 
-def build(folder: Path, plan: Plan) -> dict[str, float]:
-    """Speaks a plan into `folder`; returns seconds per voice. Clips that clip or stay silent are left out."""
+def write(folder: Path, clips: Iterable[tuple[np.ndarray, np.ndarray, str, str]]) -> dict[str, float]:
+    """Stores clips (samples at 16 kHz, labels, voice, text) in shards; returns seconds per voice."""
     folder.mkdir(parents=True, exist_ok=True)
     shard: list[tuple[np.ndarray, np.ndarray, str, str]] = []
     seconds: dict[str, float] = {}
-    number = 0
+    number = len(list(folder.glob("*.npz")))
 
     def store() -> None:
         nonlocal number, shard
-        sounds = np.empty(len(shard), object)
-        marks = np.empty(len(shard), object)
-        for i, (sound, mark, _, _) in enumerate(shard):
-            sounds[i], marks[i] = (sound * 32767).astype(np.int16), mark
-        lengths = np.array([len(s) for s in sounds])
-        counts = np.array([len(m) for m in marks])
+        sounds, marks, voices, texts = zip(*shard, strict=True)
         np.savez(
             folder / f"{number:03d}.npz",
-            sounds=np.concatenate(list(sounds)),
-            labels=np.concatenate(list(marks)),
-            lengths=lengths,
-            counts=counts,
-            voices=np.array([voice for _, _, voice, _ in shard]),
-            texts=np.array([text for *_, text in shard]),
+            sounds=np.concatenate([(sound * 32767).astype(np.int16) for sound in sounds]),
+            labels=np.concatenate(marks),
+            lengths=np.array([len(sound) for sound in sounds]),
+            counts=np.array([len(mark) for mark in marks]),
+            voices=np.array(voices),
+            texts=np.array(texts),
         )
         number, shard = number + 1, []
 
-    for spoken in speak(plan):
-        samples = to_rate(spoken.samples, spoken.rate)
-        top = float(np.abs(samples).max()) if len(samples) else 0.0
-        if top < 0.01:
-            continue
-        samples = samples * (0.7 / top)
-        frames = (len(samples) - WINDOW) // HOP + 1
-        if frames < 30:
-            continue
-        shard.append((samples, labels(spoken.segments, frames), spoken.voice, spoken.text))
-        name = spoken.voice.split("+")[0]
-        seconds[name] = seconds.get(name, 0.0) + len(samples) / RATE
+    for clip in clips:
+        shard.append(clip)
+        name = clip[2].split("+")[0]
+        seconds[name] = seconds.get(name, 0.0) + len(clip[0]) / RATE
         if len(shard) == 200:
             store()
     if shard:
         store()
     return seconds
+
+
+def levelled(samples: np.ndarray) -> np.ndarray | None:
+    """Peaks at .7; None for what is silent or shorter than a third of a second."""
+    top = float(np.abs(samples).max()) if len(samples) else 0.0
+    if top < 0.01 or (len(samples) - WINDOW) // HOP + 1 < 30:
+        return None
+    return samples * (0.7 / top)
+
+
+def build(folder: Path, plan: Plan) -> dict[str, float]:
+    """Speaks a plan into `folder`; returns seconds per voice. Silent and tiny clips are left out."""
+
+    def clips() -> Iterator[tuple[np.ndarray, np.ndarray, str, str]]:
+        for spoken in speak(plan):
+            samples = levelled(to_rate(spoken.samples, spoken.rate))
+            if samples is not None:
+                frames = (len(samples) - WINDOW) // HOP + 1
+                yield samples, labels(spoken.segments, frames), spoken.voice, spoken.text
+
+    return write(folder, clips())
 
 
 def load(folder: Path) -> list[tuple[np.ndarray, np.ndarray, str]]:

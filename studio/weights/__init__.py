@@ -1,7 +1,7 @@
 """Checkpoints: opened safely, known by name, loaded strictly. Nothing is run and nothing is downloaded unasked."""
 
 from studio.weights.converting import convert, recognised
-from studio.weights.loading import load_into, save_weights, sha256
+from studio.weights.loading import load_folded, load_into, save_weights, sha256
 from studio.weights.models import MODELS, model
 from studio.weights.opening import open_weights, state_dict
 from studio.weights.published import (
@@ -21,6 +21,7 @@ __all__ = [
     "PublishedModel",
     "convert",
     "find",
+    "load_folded",
     "load_into",
     "locate",
     "model",

@@ -1,4 +1,5 @@
-"""What pickles of weights may hold: NumPy arrays, SciPy sparse matrices, chumpy arrays, torch tensors, dicts.
+"""What pickles of weights may hold: NumPy arrays, SciPy sparse matrices, chumpy arrays, torch tensors, dicts, and the
+settings beside them: `argparse.Namespace` as the dict of its values, a path as its text.
 
 Each builder takes the plain values of a file and gives an array; sparse matrices come out dense, chumpy's `Ch`
 as the array it wraps, torch tensors as NumPy (bfloat16 widened to float32, which loses nothing).
@@ -41,6 +42,12 @@ _SPARSE = {
     for module in (kind, f"_{kind}")
     for suffix in ("matrix", "array")
 }
+_SETTINGS = Name("argparse", "Namespace")
+_PATHS = tuple(
+    Name(module, kind)
+    for module in ("pathlib", "pathlib._local")
+    for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+)
 _CHUMPY = (Name("chumpy.ch", "Ch"), Name("chumpy", "Ch"))
 
 
@@ -60,7 +67,8 @@ def array_builders(load_storage: Callable[[Any], Any] | None = None) -> Builders
         calls[Name(f"{core}.multiarray", "_reconstruct")] = lambda args: Pending(_ARRAY)
         calls[Name(f"{core}.multiarray", "scalar")] = _scalar
         calls[Name(f"{core}.numeric", "_frombuffer")] = _from_buffer
-    for name in (*_CHUMPY, *_SPARSE):
+    calls |= dict.fromkeys(_PATHS, _path)
+    for name in (*_CHUMPY, *_SPARSE, _SETTINGS):
         calls[name] = lambda args, name=name: Pending(name)
     for module in ("__builtin__", "builtins"):  # how Python 3 writes bytes in old protocols
         calls |= {Name(module, kind): _bytes for kind in ("bytes", "bytearray")}
@@ -68,6 +76,7 @@ def array_builders(load_storage: Callable[[Any], Any] | None = None) -> Builders
         calls[Name(module, "_reconstructor")] = _reconstructed
     states: dict[Name, Callable[[Pending, Any], Any]] = {_ARRAY: _array_state, _DTYPE_NAME: _dtype_state}
     states |= dict.fromkeys(_CHUMPY, _chumpy_state) | dict.fromkeys(_SPARSE, _sparse_state)
+    states[_SETTINGS] = _settings_state
     return Builders(calls, states, load_storage)
 
 
@@ -80,7 +89,7 @@ def storage_dtype(kind: Any) -> str:
 
 
 def _reconstructed(args: tuple) -> Pending:
-    if len(args) != 3 or args[0] not in (*_CHUMPY, *_SPARSE):
+    if len(args) != 3 or args[0] not in (*_CHUMPY, *_SPARSE, _SETTINGS):
         raise WeightsError(f"refused, the file wants an object of {args[0] if args else 'nothing'}, which is no array")
     return Pending(args[0])
 
@@ -148,6 +157,19 @@ def _bytes(args: tuple) -> bytes:
     if len(args) > 1 or not all(isinstance(part, bytes) for part in args):
         raise WeightsError("refused, bytes made of something else")
     return args[0] if args else b""
+
+
+def _path(args: tuple) -> str:
+    """A path is text here: nothing is opened by it."""
+    if not all(isinstance(part, str) for part in args):
+        raise WeightsError("refused, a path made of something else than text")
+    return "/".join(part.rstrip("/\\") for part in args)
+
+
+def _settings_state(_: Pending, state: Any) -> dict:
+    if type(state) is not dict or not all(isinstance(name, str) for name in state):
+        raise WeightsError("refused, settings that are no names and values")
+    return state
 
 
 def _encode(args: tuple) -> bytes:

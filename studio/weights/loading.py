@@ -45,6 +45,21 @@ def load_into(
     return network.eval()
 
 
+def load_folded(network: nn.Module, arrays: Mapping[str, np.ndarray], *, what: str) -> nn.Module:
+    """As `load_into`, by the network's own rules: its layers fold what training kept apart (spectral and weight norm).
+
+    The network may be made on torch's "meta" device: it takes the arrays themselves, without a copy.
+    """
+    import torch
+
+    tensors = {key: torch.from_numpy(np.require(value, requirements=("C", "W"))) for key, value in arrays.items()}
+    try:
+        network.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{what}: not this network's weights ({' '.join(str(error).split())[:600]})") from error
+    return network.eval()
+
+
 def save_weights(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> Path:
     """Writes {key: array} as .safetensors, with metadata (source, licence). Raises OutputError; leaves no half file."""
     from safetensors.numpy import save_file

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from studio.errors import UsageError
 from studio.weights.published import PublishedFile, PublishedModel
 
@@ -86,28 +89,64 @@ TEASER = PublishedModel(
     keys=(("teaser_encoder.", "encoder"), ("teaser_generator.", "generator")),
 )
 
-_LIVEPORTRAIT = "liveportrait/base_models"
+_NETWORKS = ("appearance_feature_extractor", "motion_extractor", "warping_module", "spade_generator")
+_STITCHING = "stitching_retargeting_module"
+_LIVEPORTRAIT = dict(
+    authors="Guo, Zhang, Liu, Zhong, Zhang, Wan and Zhang, 2024",
+    page="https://github.com/KwaiVGI/LivePortrait",
+    licence="MIT; the InsightFace detector that its own scripts use is non-commercial, and not needed here",
+    commercial=True,
+)
+
+
+def _liveportrait_file(name: str, folder: str, **more: Any) -> PublishedFile:
+    return PublishedFile(f"{name}.pth", repository="KwaiVGI/LivePortrait", path=f"{folder}/{name}.pth", **more)
+
+
+_CORRECTORS = _liveportrait_file(_STITCHING, "liveportrait/retargeting_models")
 
 LIVEPORTRAIT = PublishedModel(
     name="liveportrait",
     title="LivePortrait",
-    authors="Guo, Zhang, Liu, Zhong, Zhang, Wan and Zhang, 2024",
-    page="https://github.com/KwaiVGI/LivePortrait",
+    files=(*(_liveportrait_file(name, "liveportrait/base_models") for name in _NETWORKS), _CORRECTORS),
+    **_LIVEPORTRAIT,
+)
+
+_ANIMALS = "liveportrait_animals/base_models"
+
+LIVEPORTRAIT_ANIMALS = PublishedModel(
+    name="liveportrait-animals",
+    title="LivePortrait for animals",
+    files=(
+        *(
+            _liveportrait_file(name, f"{_ANIMALS}_v1.1", aliases=(f"{_ANIMALS}/{name}.pth",), note="v1.1 or the first.")
+            for name in _NETWORKS
+        ),
+        replace(_CORRECTORS, optional=True),
+    ),
+    **_LIVEPORTRAIT,
+)
+
+JOYVASA = PublishedModel(
+    name="joyvasa",
+    title="JoyVASA speech to motion",
+    authors="Cao, Wang, Shi and others, 2024",
+    page="https://github.com/jdh-algo/JoyVASA",
     licence="MIT; the InsightFace detector that its own scripts use is non-commercial, and not needed here",
-    files=tuple(
-        PublishedFile(f"{name}.pth", repository="KwaiVGI/LivePortrait", path=f"{folder}/{name}.pth")
-        for name, folder in (
-            ("appearance_feature_extractor", _LIVEPORTRAIT),
-            ("motion_extractor", _LIVEPORTRAIT),
-            ("warping_module", _LIVEPORTRAIT),
-            ("spade_generator", _LIVEPORTRAIT),
-            ("stitching_retargeting_module", "liveportrait/retargeting_models"),
-        )
+    files=(
+        PublishedFile(
+            "motion_generator_hubert_chinese.pt",
+            repository="jdh-algo/JoyVASA",
+            path="motion_generator/motion_generator_hubert_chinese.pt",
+            aliases=("JoyVASA/motion_generator/motion_generator_hubert_chinese.pt",),
+            note="It holds its speech encoder (chinese-hubert-base, MIT) as well.",
+        ),
+        PublishedFile("motion_template.pkl", repository="jdh-algo/JoyVASA", path="motion_template/motion_template.pkl"),
     ),
     commercial=True,
 )
 
-MODELS = {m.name: m for m in (FLAME, SMPLX, DECA, SMIRK, MICA, TEASER, LIVEPORTRAIT)}
+MODELS = {m.name: m for m in (FLAME, SMPLX, DECA, SMIRK, MICA, TEASER, LIVEPORTRAIT, LIVEPORTRAIT_ANIMALS, JOYVASA)}
 """By the names of the command line."""
 
 

@@ -125,9 +125,8 @@ _told: set[str] = set()
 
 
 def _in_folder(folder: Path, file: PublishedFile) -> Path | None:
-    names = (file.name, *file.aliases)
-    stems = [Path(name).with_suffix(".safetensors").name for name in names]
-    places = [folder / name for name in (*stems, *names)]
-    if file.path:
-        places.append(folder / file.path)
-    return next((place for place in places if place.is_file()), None)
+    """The file in a folder: by one of its names, or where its authors' layout has it, in the folder or above it."""
+    ways = [Path(name).parts for name in (file.name, *([file.path] if file.path else []), *file.aliases)]
+    places = [folder.joinpath(*parts[i:]) for parts in ways for i in range(len(parts))]
+    converted = [place.with_suffix(".safetensors") for place in places]
+    return next((place for place in (*converted, *places) if place.is_file()), None)

@@ -46,7 +46,7 @@ def test_usd_skins_as_the_rig_does(tmp_path, motion, ending):
 
 def test_usds_own_validators_find_nothing(tmp_path, motion):
     validation = pytest.importorskip("pxr.UsdValidation", reason="this usd-core has no validators")
-    for name, take in (("head.usdz", None), ("take.usdc", motion)):
+    for name, take in (("head.usdz", None), ("take.usdz", motion), ("take.usdc", motion), ("take.usda", motion)):
         stage = Usd.Stage.Open(str(save_rig(embedded_head(), tmp_path / name, take)))
         context = validation.ValidationContext(validation.ValidationRegistry().GetOrLoadAllValidators())
         assert [error.GetMessage() for error in context.Validate(stage)] == []

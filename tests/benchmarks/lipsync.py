@@ -2,6 +2,7 @@
 
     python tests/benchmarks/lipsync.py [CORPUS] [--weights FILE] [--clips 120]
     python tests/benchmarks/lipsync.py CORPUS --ablation TRAINING   short trainings without each part of the data
+    python tests/benchmarks/lipsync.py --recorded FOLDER   people's recordings: x.wav with x.TextGrid beside it
 
 CORPUS is a folder of other sentences than the training set's, made by `demos.speech_training.corpus.build`; without
 one it is spoken first. Prints `lipsync_score.py`'s table (definitions in its docstring; FACE_STUDIO_SHARED or ../shared
@@ -27,6 +28,7 @@ from controls.lipsync.events import viseme_frames
 from controls.lipsync.mel import HOP, RATE, WINDOW
 from controls.lipsync.network import load_weights
 from controls.lipsync.phones import NAMES, PHONES
+from controls.lipsync.transcript import read_transcript
 from demos.speech_training import augment
 from demos.speech_training.corpus import ESPEAK_OTHERS, Plan, build, load, load_texts
 from demos.speech_training.voices import FESTIVAL
@@ -99,6 +101,8 @@ def language_of(voice: str) -> str:
     synthesiser, _, name = voice.partition("/")
     if synthesiser == "festival":
         return FESTIVAL[name][0]
+    if synthesiser == "recorded":
+        return name
     return ESPEAK_OTHERS.get(name.split("+")[0], "en") if synthesiser == "espeak" else "en"
 
 
@@ -159,6 +163,24 @@ def trial(corpus: Path, count: int, seed: int = 1) -> Trial:
             out.add(augment.degrade(sound, pick), segments, voice, "degraded", texts[k])
     for _ in range(24):
         out.add(augment.no_speech(4 * RATE, pick), [(0.0, 4.0, "sil")], "flite/none", "nonspeech")
+    return out
+
+
+def recorded_trial(folder: Path, count: int, seed: int = 1) -> Trial:
+    """Recordings with phones laid along them by some aligner: x.wav, x.TextGrid and, for the text, x.txt. Clean, every
+    third degraded as well."""
+    pick, out = np.random.default_rng(seed), Trial()
+    paths = sorted(folder.glob("*.wav"))
+    for i, k in enumerate(pick.permutation(len(paths))[:count]):
+        path, words = paths[k], paths[k].with_suffix(".txt")
+        phones = read_transcript(path.with_suffix(".TextGrid"))[0].phones
+        sound = np.concatenate(list(Audio.open(path).blocks(rate=RATE)))
+        segments = [(0.0, phones[0][0], "sil"), *phones, (phones[-1][1], len(sound) / RATE, "sil")]
+        segments = [segment for segment in segments if segment[1] > segment[0]]
+        text = words.read_text("utf-8").strip() if words.is_file() else ""
+        out.add(sound, segments, "recorded/en", "clean", text)
+        if i % 3 == 0:
+            out.add(augment.degrade(sound, pick), segments, "recorded/en", "degraded", text)
     return out
 
 
@@ -234,11 +256,20 @@ def main() -> None:
     parser.add_argument("corpus", type=Path, nargs="?", help="folder of held-out speech; spoken first where it is none")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--clips", type=int, default=120)
+    parser.add_argument("--recorded", type=Path, metavar="FOLDER", help="people's recordings with their phones")
     parser.add_argument("--ablation", type=Path, metavar="TRAINING", help="folder of the training set")
     parser.add_argument("--steps", type=int, default=300, help="of each short training")
     parser.add_argument("--thin", type=int, default=4, metavar="N", help="short trainings use every Nth clip")
     args = parser.parse_args()
     sys.path.insert(0, str(SHARED / "judges"))
+    if args.recorded:
+        weights = load_weights(args.weights)
+        people = recorded_trial(args.recorded, args.clips)
+        print("from the sound alone")
+        people.score(lambda *_: LipSyncDriver(weights=weights), "state", (*COLUMNS, "sil_move"))
+        print("with the text")
+        people.score(with_text(weights), "state", COLUMNS)
+        return
     corpus = args.corpus or Path(tempfile.mkdtemp(prefix="speech-"))
     if not any(corpus.glob("*.npz")):
         build(corpus, HELD_OUT)

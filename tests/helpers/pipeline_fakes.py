@@ -72,7 +72,7 @@ class Avatar:
             return np.dstack([out, np.full(out.shape[:2], 255, np.uint8) if self.alpha is None else self.alpha])
         return out
 
-    def render(self, motion: object, *, neutralize: object = 0.0) -> Iterator[np.ndarray]:
+    def render(self, motion: object, *, neutralize: object = 0.0, with_alpha: bool = False) -> Iterator[np.ndarray]:
         for block in motion:
             for k in range(len(block)):
-                yield self.render_frame(block.weights[k], block.head[k])
+                yield self.render_frame(block.weights[k], block.head[k], with_alpha=with_alpha)

@@ -7,7 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from avatars.load_rig import load_rig, load_take
+from avatars.load_rig import load_rig
+from avatars.load_take import load_take
 from avatars.rig import Rig
 from demos.cli import main
 from demos.cli.options import sample
@@ -76,6 +77,11 @@ def test_capture_moves_a_head(tmp_path):
     saved = CapturePipeline()(_speech(tmp_path), fps=25).save(tmp_path / "take.glb")
     back = load_take(tmp_path / "take.glb")
     assert len(back) == saved.frames and back.fps == 25
+    few = CapturePipeline()(_speech(tmp_path), fps=25).save(tmp_path / "few.glb", tolerance=1e-3)
+    assert few.path.stat().st_size < saved.path.stat().st_size
+    assert np.abs(load_take(few.path).weights - back.weights).max() <= 1.01e-3
+    meshes = CapturePipeline()(_speech(tmp_path), fps=25).save(tmp_path / "take" / "%03d.obj")
+    assert len(list((tmp_path / "take").iterdir())) == meshes.frames == saved.frames
     with pytest.raises(UsageError, match="rig"):
         CapturePipeline()(_speech(tmp_path)).save(tmp_path / "take.csv", rig=load_rig(tmp_path / "take.glb"))
 
@@ -109,7 +115,13 @@ def test_on_its_neck_keeps_the_turn():
         (["reconstruct", "--sample", "-o", "h.obj", "--audio", "a.wav"], 2, "OBJ holds no motion"),
         (["reconstruct", "--sample", "-o", "h.glb", "--audio", "a.wav", "--motion", "b.csv"], 2, "two motions"),
         (["reconstruct", "nowhere.jpg", "-o", "h.glb"], 3, "nowhere.jpg"),
+        (["reconstruct", "--sample", "-o", "h.vrm", "--audio", "a.wav"], 2, "VRM holds no motion"),
+        (["reconstruct", "--sample", "-o", "h.glb", "--author", "Ann"], 2, "--author goes with"),
+        (["reconstruct", "--sample", "-o", "take/%05d.ply"], 2, "needs --motion"),
+        (["reconstruct", "--sample", "-o", "h.usdz", "--reduce", "0.001"], 2, "--reduce goes with"),
         (["capture", "talk.wav", "--rig", "x.glb", "-o", "t.csv"], 2, "--rig goes with"),
+        (["capture", "talk.wav", "--reduce", "0.001", "-o", "t.csv"], 2, "--reduce goes with"),
+        (["capture", "talk.wav", "-o", "t_%d_%d.ply"], 2, "one number"),
     ],
 )
 def test_the_command_line_says_what_is_wrong(words, code, says, tmp_path, monkeypatch, capsys):
@@ -124,3 +136,10 @@ def test_the_command_line_makes_a_head(tmp_path, capsys):
     words = ["reconstruct", "--sample", "-o", str(tmp_path / "head.glb"), "--motion", str(tmp_path / "take.csv")]
     assert main(words) == 0
     assert "3 frames" in capsys.readouterr().out and (tmp_path / "head.glb").stat().st_size > 500_000
+
+
+def test_the_command_line_makes_a_vrm(tmp_path, capsys):
+    words = ["reconstruct", "--sample", "-o", str(tmp_path / "head.vrm"), "--author", "Ann", "--author", "Bo"]
+    assert main(words) == 0
+    assert "vertices" in capsys.readouterr().out and not load_rig(tmp_path / "head.vrm").missing()
+    assert b'"authors":["Ann","Bo"]' in (tmp_path / "head.vrm").read_bytes().replace(b": ", b":").replace(b", ", b",")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
+import pathlib
 import pickle
 import sys
 import types
@@ -15,7 +17,18 @@ import pytest
 from scipy import sparse
 
 from studio.errors import UsageError, WeightsError
-from studio.weights import MODELS, find, load_into, locate, model, open_weights, save_weights, state_dict, tell_terms
+from studio.weights import (
+    MODELS,
+    find,
+    load_folded,
+    load_into,
+    locate,
+    model,
+    open_weights,
+    save_weights,
+    state_dict,
+    tell_terms,
+)
 from studio.weights.published import LicenceWarning
 
 ATTACKS = tuple(malicious.payloads(Path("witness")))
@@ -61,6 +74,23 @@ def test_pickled_arrays_come_back(protocol: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(got["objects"][0], [0, 1])
     assert list(got["objects"][1:]) == ["x", None]
     assert got["plain"] == value["plain"] and got["ordered"] == {"b": 1, "a": 2} and got["scalar"] == 2.5
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_settings_beside_the_weights_are_plain_values(protocol: int, tmp_path: Path) -> None:
+    options = argparse.Namespace(layers=8, inner=argparse.Namespace(rate=0.5), place=pathlib.PurePosixPath("/a/b c/d"))
+    path = tmp_path / "x.pt"
+    path.write_bytes(pickle.dumps({"args": options, "model": {"w": np.ones(2)}}, protocol=protocol))
+    got = open_weights(path)
+    assert got["args"] == {"layers": 8, "inner": {"rate": 0.5}, "place": "/a/b c/d"}
+    np.testing.assert_array_equal(got["model"]["w"], [1, 1])
+
+
+def test_settings_hold_no_programs(tmp_path: Path) -> None:
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(argparse.Namespace(run=print)))
+    with pytest.raises(WeightsError, match="print"):
+        open_weights(path)
 
 
 @pytest.mark.parametrize("protocol", (0, 1, 2))
@@ -226,6 +256,40 @@ def test_missing_files_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert locate(live) == cached
     with pytest.raises(UsageError, match="no model 'deka'"):
         model("deka")
+
+
+def test_a_folder_laid_out_as_its_authors_do(tmp_path: Path) -> None:
+    files = [
+        "liveportrait/base_models/warping_module.pth",
+        "liveportrait/retargeting_models/stitching_retargeting_module.pth",
+        "liveportrait_animals/base_models/warping_module.pth",
+    ]
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    people, animals = model("liveportrait"), model("liveportrait-animals")
+    for given in (tmp_path, tmp_path / "liveportrait"):
+        assert find(people, "warping_module.pth", given) == tmp_path / files[0]
+        assert find(people, "stitching_retargeting_module.pth", given) == tmp_path / files[1]
+    assert find(animals, "warping_module.pth", tmp_path) == tmp_path / files[2]
+    newer = tmp_path / "liveportrait_animals/base_models_v1.1/warping_module.pth"
+    newer.parent.mkdir()
+    newer.touch()
+    assert find(animals, "warping_module.pth", tmp_path / "liveportrait_animals") == newer
+
+
+def test_folding_while_loading() -> None:
+    torch = pytest.importorskip("torch", reason="networks run on torch (extra: models)")
+    from avatars.liveportrait.blocks import SpectralConv2d
+
+    weight, u, v = np.ones((2, 1, 1, 1), np.float32), np.array([1, 0], np.float32), np.array([4], np.float32)
+    parts = {"weight_orig": weight, "weight_u": u, "weight_v": v, "bias": np.zeros(2, np.float32)}
+    with torch.device("meta"):
+        network = SpectralConv2d(1, 2, 1)
+    load_folded(network, parts, what="net")
+    assert not network.training and network.weight.flatten().tolist() == [0.25, 0.25]
+    with pytest.raises(WeightsError, match=r"net: not this network's weights.*bias"):
+        load_folded(network, {"weight": weight}, what="net")
 
 
 def test_terms_are_told_once() -> None:

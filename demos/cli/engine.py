@@ -1,0 +1,92 @@
+"""Options of the engines: which one draws, where its files are, and how LivePortrait copies."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+from studio.errors import UsageError
+
+ENGINES = ("photo", "liveportrait")
+SPEAKERS = ("lips", "joyvasa", "joyvasa-original")
+
+
+def add_engine(verb: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """--engine, --weights and --blendshapes; returns their group."""
+    group = verb.add_argument_group("engine")
+    group.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="photo",
+        help="what draws: the embedded photo avatar (default) or LivePortrait",
+    )
+    group.add_argument("--weights", metavar="FOLDER", help="where the files of LivePortrait and JoyVASA are")
+    group.add_argument("--blendshapes", metavar="MAP", help="a map of your own, as `face-studio refit` writes it")
+    return group
+
+
+def add_transfer(verb: argparse.ArgumentParser) -> None:
+    """What LivePortrait's users know, and the model of speech."""
+    group = add_engine(verb)
+    group.add_argument(
+        "--driver-model",
+        choices=SPEAKERS,
+        default="lips",
+        help="what speaks: the embedded network (default), or JoyVASA, its lips in time or as published",
+    )
+    copy = verb.add_argument_group("copying a performance with LivePortrait (--intensity is its multiplier)")
+    copy.add_argument("--region", choices=("all", "exp", "pose", "lip", "eyes"), default="all", help="what is copied")
+    copy.add_argument("--absolute", action="store_true", help="the driver's own expression and pose, not their change")
+    copy.add_argument("--no-stitching", action="store_true", help="let the shoulders move")
+    copy.add_argument("--normalize-lip", action="store_true", help="close the portrait's lips first")
+    copy.add_argument("--retarget-eyes", action="store_true", help="open the eyes as far as the driver's, and no more")
+    copy.add_argument("--retarget-lips", action="store_true", help="open the lips as far as the driver's, and no more")
+    copy.add_argument(
+        "--smooth", choices=("kalman", "one-euro", "off"), default="kalman", help="of the driver's motion"
+    )
+
+
+def avatar(args: argparse.Namespace) -> Any:
+    """The maker of avatars that the options name; None for the default."""
+    if args.engine == "photo":
+        if args.blendshapes is not None or (
+            args.weights is not None and getattr(args, "driver_model", "lips") == "lips"
+        ):
+            raise UsageError("--weights and --blendshapes go with --engine liveportrait")
+        return None
+    from pipelines.engines import avatar_of
+
+    options = {} if args.blendshapes is None else {"blendshapes": args.blendshapes}
+    return avatar_of(args.engine, args.weights, **options)
+
+
+def speaker(args: argparse.Namespace) -> Any:
+    """The driver that --driver-model names; None for the default."""
+    if args.driver_model == "lips":
+        return None
+    if args.transcript is not None:
+        raise UsageError("--transcript is for the embedded network; JoyVASA hears the sound alone")
+    from controls.joyvasa.driver import JoyVasaDriver, JoyVasaSettings
+
+    original = args.driver_model == "joyvasa-original"
+    settings = JoyVasaSettings.original(args.seed) if original else JoyVasaSettings(seed=args.seed)
+    return JoyVasaDriver.from_pretrained(args.weights, settings)
+
+
+def transfer(args: argparse.Namespace, speaker: Any = None) -> Any:
+    """`TransferSettings` of the options, over the speaker's own; None where nothing was asked for."""
+    from avatars.liveportrait.settings import TransferSettings
+
+    base = getattr(speaker, "transfer", TransferSettings())
+    settings = replace(
+        base,
+        relative=base.relative and not args.absolute,
+        region=args.region,
+        stitching=base.stitching and not args.no_stitching,
+        normalize_lip=args.normalize_lip,
+        eye_retargeting=args.retarget_eyes,
+        lip_retargeting=args.retarget_lips,
+        smooth=args.smooth,
+    )
+    return None if settings == base else settings

@@ -1,0 +1,115 @@
+"""People's recorded speech for the training set: what they say is known, when is found by a network trained before.
+
+    python -m demos.speech_training.recorded recorded/
+
+reads what two Debian packages hold: the dialogues of the game Fish Fillets (fillets-ng-data, -cs and -nl: actors,
+Czech and Dutch, with their subtitles) and the spoken captions of Tux Paint's stamps (tuxpaint-stamps-default: one
+voice for each language). The text is laid along each clip with the network that ships; clips that don't sound like
+their text (effects, other words) are left out. Needs espeak-ng.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from controls.lipsync.lips import LipReader
+from controls.lipsync.mel import HOP, RATE, WINDOW
+from controls.lipsync.network import LipNetwork
+from controls.lipsync.phones import INDEX
+from controls.lipsync.transcript import Part, align
+from demos.speech_training.corpus import levelled, write
+from studio.errors import MediaError
+from studio.media import Audio
+
+WORST = -2.4
+"""Mean log-probability of the speech frames' phones below which a clip does not say its text."""
+
+_LINE = re.compile(r'dialogId\("([^"]+)"[^\n]*\n\s*dialogStr\("((?:[^"\\]|\\.)*)"\)')
+
+
+def fillets(root: Path, language: str) -> Iterator[tuple[Path, str]]:
+    """(sound, text) of every spoken line of the game in a language: cs or nl."""
+    said = {}
+    for path in sorted(root.glob(f"script/**/*dialogs_{language}.lua")):
+        said.update(_LINE.findall(path.read_text("utf-8", errors="replace")))
+    for path in sorted(root.glob(f"sound/**/{language}/*.ogg")):
+        text = said.get(path.stem, "").strip()
+        if text:
+            yield path, text
+
+
+def stamps(root: Path, language: str) -> Iterator[tuple[Path, str]]:
+    """(sound, caption) of every stamp that has a voice in a language."""
+    for path in sorted(root.glob(f"stamps/**/*_desc_{language}.ogg")):
+        captions = path.with_name(path.name.replace(f"_desc_{language}.ogg", ".txt"))
+        if captions.is_file():
+            found = re.search(rf"^{language}\.utf8=(.+)$", captions.read_text("utf-8", errors="replace"), re.MULTILINE)
+            if found and not re.search(r"[\d$]", found[1]):  # how numbers are read is not sure
+                yield path, found[1].strip()
+
+
+def label(samples: np.ndarray, text: str, language: str) -> tuple[np.ndarray, float]:
+    """Phone classes every 10 ms along the text, and the mean log-probability of those that are speech."""
+    heard = LipReader(LipNetwork()).feed(samples, last=True)
+    path = align(heard.phones, [Part(text)], language)[: (len(samples) - WINDOW) // HOP + 1]
+    logs = heard.phones[np.arange(len(path)), path][path != INDEX["sil"]]
+    return path.astype(np.int16), float(logs.mean()) if len(logs) else -np.inf
+
+
+Lines = Callable[[Path, str], Iterator[tuple[Path, str]]]
+
+
+def clips(
+    lines_of: Lines, root: Path, language: str, minutes: float, seed: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray, str, str]]:
+    """Lines in random order until they last so long, as `corpus.write` takes them."""
+    lines = list(lines_of(root, language))
+    if not lines:
+        raise MediaError(f"{root}: no spoken lines in {language!r}; see the module's docstring for the packages")
+    seconds = 0.0
+    for k in np.random.default_rng(seed).permutation(len(lines)):
+        path, text = lines[k]
+        try:
+            sound = np.concatenate(list(Audio.open(path).blocks(rate=RATE)))
+        except MediaError as error:  # some are empty
+            print(error)
+            continue
+        samples = levelled(sound) if len(sound) < 15 * RATE else None
+        if samples is None:
+            continue
+        marks, sure = label(samples, text, language)
+        if sure < WORST or len(marks) > (len(samples) - WINDOW) // HOP + 1:
+            continue
+        yield samples, marks, f"recorded/{language}", text
+        seconds += len(samples) / RATE
+        if seconds >= 60 * minutes:
+            return
+
+
+SOURCES: dict[str, tuple[Lines, str, dict[str, float]]] = {
+    "fillets": (fillets, "games/fillets-ng", {"cs": 60.0, "nl": 45.0}),
+    "tuxpaint": (stamps, "tuxpaint", dict.fromkeys(("fr", "es", "ru", "ca", "ro", "bg", "el", "da", "be"), 8.0)),
+}
+"""Where under share/ each source lies, and minutes of each language."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--share", type=Path, default=Path("/usr/share"), help="where the packages put their data")
+    parser.add_argument("--sources", nargs="+", default=list(SOURCES), choices=list(SOURCES))
+    args = parser.parse_args()
+    for source in args.sources:
+        lines_of, folder, languages = SOURCES[source]
+        for language, minutes in languages.items():
+            for voice, seconds in write(args.output, clips(lines_of, args.share / folder, language, minutes)).items():
+                print(f"{source:10} {voice:20} {seconds / 60:6.1f} min", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+# ruff: noqa: E402  (torch may be missing)
+"""LivePortrait as the engine of the pipelines: performances, speech, takes, sliders; several faces; bounded memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="LivePortrait runs on torch (extra: models)")
+
+from liveportrait_parts import published_folder, tiny_networks
+from pipeline_fakes import Driver, Tracker, face
+
+from avatars.liveportrait.avatar import LivePortraitAvatar
+from avatars.liveportrait.native import NativeMotion
+from avatars.liveportrait.settings import TransferSettings
+from pipelines import ExpressionEditPipeline, TalkingPortraitPipeline
+from studio.errors import UsageError, WeightsError
+from studio.media import Audio, Clip, VideoWriter
+from studio.motion import FaceMotion
+
+
+def picture(width: int = 320, height: int = 240) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+
+
+def tone(seconds: float) -> Audio:
+    return Audio.from_array(0.5 * np.sin(np.arange(int(seconds * 16000)) / 10).astype(np.float32), 16000)
+
+
+def pipeline(*faces, **parts) -> TalkingPortraitPipeline:
+    return TalkingPortraitPipeline(Tracker(*faces), avatar=LivePortraitAvatar(tiny_networks()), **parts)
+
+
+class Performance:
+    """Speech that opens into LivePortrait's own numbers: a slow turn."""
+
+    lively = True
+    transfer = TransferSettings(relative=False, multiplier=1.2)
+
+    def native(self, audio, fps):
+        first = np.zeros(73, np.float32)
+        first[66] = 1
+        for start in range(0, 20, 8):
+            numbers = np.repeat(first[None], min(8, 20 - start), 0)
+            numbers[:, 68] = np.arange(start, start + len(numbers))
+            yield NativeMotion(numbers, first, Fraction(fps), start=start, made=True)
+
+    def stream(self, audio, fps):
+        raise AssertionError("LivePortrait takes the numbers themselves")
+
+
+def images(take) -> list[np.ndarray]:
+    return [frame.image for frame in take.frames]
+
+
+def test_the_embedded_speech_driver_moves_it() -> None:
+    take = pipeline(driver=Driver(), layers=[])(picture(), audio=tone(0.3))
+    frames = images(take)
+    assert len(frames) == len(take.motion) == 8 and frames[0].shape == (240, 320, 3)
+    assert not np.array_equal(frames[3], picture())
+
+
+def test_a_recorded_take_moves_it() -> None:
+    motion = FaceMotion.still(4, 30, {"jawOpen": 0.7, "mouthSmileLeft": 0.5})
+    take = pipeline()(picture(), motion=motion)
+    assert take.fps == 30 and len(images(take)) == 4
+
+
+def test_speech_in_its_own_numbers() -> None:
+    pipe = pipeline(driver=Performance())
+    take = pipe(picture(), audio=tone(0.8))
+    frames, motion = images(take), take.motion
+    assert len(frames) == len(motion) == 20 and not motion.weights.any()
+    np.testing.assert_allclose(np.diff(np.degrees(motion.head[:, 0])), -1, atol=1e-3)  # yaw to the picture's left
+    assert all(np.array_equal(a, b) for a, b in zip(frames, images(take)))
+
+
+def test_layers_and_emotions_on_top_of_it() -> None:
+    pipe = pipeline(driver=Performance())
+    plain = pipe(picture(), audio=tone(0.8)).motion
+    more = pipe(picture(), audio=tone(0.8), shapes={"jawOpen": 0.5}, head_motion=1.0).motion
+    np.testing.assert_allclose(more.curve("jawOpen"), 0.5, atol=0.01)
+    assert len(more) == len(plain) and np.abs(more.head - plain.head).max() > 1e-3
+
+
+def test_several_faces_keep_apart() -> None:
+    faces = [face((80.0, 120.0), 40, (320, 240)), face((240.0, 120.0), 40, (320, 240), 1)]
+    one = images(pipeline(*faces, driver=Performance())(picture(), audio=tone(0.8)))
+    both = images(pipeline(*faces, driver=Performance())(picture(), audio=tone(0.8), face="all"))
+    right = np.s_[:, 200:280]
+    assert np.array_equal(one[5][right], picture()[right]) and not np.array_equal(both[5][right], picture()[right])
+    assert not np.array_equal(one[5][:, 40:120], picture()[:, 40:120])
+    assert np.array_equal(one[5][:, 40:100], both[5][:, 40:100])
+
+
+@pytest.mark.parametrize(
+    "transfer",
+    [
+        TransferSettings(region=region, relative=relative, multiplier=1.3)
+        for region in ("all", "exp", "pose", "lip", "eyes")
+        for relative in (True, False)
+    ]
+    + [
+        TransferSettings(eye_retargeting=True, lip_retargeting=True),
+        TransferSettings(normalize_lip=True, smooth="off"),
+    ],
+    ids=str,
+)
+def test_ways_of_copying(shared: Path, transfer: TransferSettings) -> None:
+    take = pipeline()(picture(), driver=short(shared), transfer=transfer)
+    frames = images(take)
+    assert len(frames) == 6 and frames[0].shape == (240, 320, 3)
+
+
+def short(shared: Path) -> Path:
+    """Six frames of a real clip."""
+    path = Path(SHORT)
+    if not path.exists():
+        with VideoWriter(path, 25, size=(512, 512)) as writer:
+            for frame, _ in zip(Clip.open(shared / "data/videos/talk_woman_25fps.mp4").frames(), range(6)):
+                writer.write(frame.image)
+    return path
+
+
+SHORT = ""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_clip(tmp_path_factory: pytest.TempPathFactory):
+    global SHORT
+    SHORT = str(tmp_path_factory.mktemp("short") / "six.mp4")
+
+
+def test_the_head_can_be_left_out(shared: Path) -> None:
+    take = pipeline()(picture(), driver=short(shared), driver_head="off", intensity=0.5, reference="first")
+    assert take.total == 6 and len(take.motion) == 6
+
+
+def test_terms_are_told(tmp_path: Path) -> None:
+    pipe = TalkingPortraitPipeline(
+        Tracker(), Driver(), [], LivePortraitAvatar(tiny_networks(terms="LivePortrait: MIT"))
+    )
+    saved = pipe(picture(), audio=tone(0.2)).save(tmp_path / "out.mp4")
+    assert "LivePortrait: MIT" in str(saved) and saved.frames == 5
+
+
+def test_sliders_edit_a_picture() -> None:
+    pipe = ExpressionEditPipeline(Tracker(), LivePortraitAvatar(tiny_networks()))
+    plain = pipe(picture(), shapes={"smile": 0.5})
+    assert plain.image.shape == (240, 320, 3)
+    one = pipe(picture(), sliders={"smile": 0.8, "wink": 20, "pupil_x": 10, "a": 0.5, "zoom": 1.1, "lips": 0.3})
+    more = pipe(
+        picture(), sliders={"smile": 0.8, "wink": 20, "pupil_x": 10, "a": 0.5, "zoom": 1.1, "lips": 0.3}, yaw=20
+    )
+    assert not np.array_equal(one.image, picture()) and not np.array_equal(one.image, more.image)
+    assert np.array_equal(pipe(picture()).image, picture())  # nothing asked for, nothing changed
+    for wrong, says in (({"grin": 1}, "no slider"), ({"smile": 4}, "-0.3 to 1.3"), ({"zoom": 9}, "0.5 to 2")):
+        with pytest.raises(UsageError, match=says):
+            pipe(picture(), sliders=wrong)
+    with pytest.raises(UsageError, match="engine='liveportrait'"):
+        ExpressionEditPipeline(Tracker())(picture(), sliders={"smile": 1})
+
+
+def test_a_video_is_edited(shared: Path) -> None:
+    pipe = ExpressionEditPipeline(Tracker(), LivePortraitAvatar(tiny_networks()))
+    take = pipe(short(shared), shapes={"smile": 0.5})
+    frames = images(take)
+    assert len(frames) == 6 and frames[0].shape == (512, 512, 3)
+    with pytest.raises(UsageError, match="a picture"):
+        pipe(short(shared), sliders={"smile": 0.5})
+
+
+def test_a_sheet() -> None:
+    pipe = ExpressionEditPipeline(Tracker(), LivePortraitAvatar(tiny_networks()))
+    assert pipe.sheet(picture()).image.shape[2] == 3
+
+
+def test_what_does_not_go_together(shared: Path) -> None:
+    with pytest.raises(UsageError, match="engine='liveportrait'"):
+        TalkingPortraitPipeline(Tracker())(picture(), audio=tone(0.2), transfer=TransferSettings())
+    with pytest.raises(UsageError, match="normalize_lip"):
+        pipeline()(picture(), driver=short(shared), neutralize=0.5)
+    with pytest.raises(UsageError, match="nothing would move"):
+        pipeline()(picture(), driver=short(shared), driver_head="off", transfer=TransferSettings(region="pose"))
+    with pytest.raises(UsageError, match="photo, liveportrait"):
+        TalkingPortraitPipeline(Tracker(), engine="liveportrat")(picture(), audio=tone(0.2))
+
+
+def test_without_files_it_says_what_to_get(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FACE_STUDIO_MODELS", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(WeightsError, match="huggingface"):
+        TalkingPortraitPipeline(engine="liveportrait")(picture(), audio=tone(0.2))
+
+
+def long_clip(shared: Path, path: Path, seconds: int) -> Path:
+    """Ten frames a second of a real clip, over and over."""
+    source = Clip.open(shared / "data/videos/talk_woman_25fps.mp4")
+    frames = [np.ascontiguousarray(frame.image[::2, ::2]) for frame, _ in zip(source.frames(), range(40))]
+    with VideoWriter(path, 10, size=(256, 256)) as writer:
+        for k in range(seconds * 10):
+            writer.write(frames[k % 40])
+    return path
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_clip(shared: Path, tmp_path: Path) -> None:
+    peaks = []
+    for seconds in (12, 30):  # longer than what is read ahead
+        take = pipeline()(picture(128, 96), driver=long_clip(shared, tmp_path / f"{seconds}.mp4", seconds))
+        tracemalloc.start()
+        assert sum(1 for _ in take.frames) == seconds * 10
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0] + 1e6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_whole_chain_on_recipe_weights(shared: Path, tmp_path: Path) -> None:
+    """Published files, a real portrait and a real clip in, frames out: sizes, and the same each time."""
+    folder = published_folder(shared, tmp_path / "weights")
+    pipe = TalkingPortraitPipeline(engine="liveportrait", weights=folder)
+    portrait = shared / "data/portraits/neutral_long_hair.png"
+    take = pipe(portrait, driver=short(shared), reference="first", transfer=TransferSettings(smooth="off"))
+    frames = take.frames
+    one, two = next(frames).image, next(frames).image
+    assert take.size == (474, 474) and one.shape == (474, 474, 3) and take.fps == 25 and "MIT" in take.note()
+    assert not np.array_equal(one, two)
+    assert np.array_equal(one, next(take.frames).image)
+    assert len(take.motion) == 6
