@@ -81,9 +81,9 @@ class ArkitMap:
 
     def weights_of(self, expression: np.ndarray, jaw: np.ndarray, eyelids: np.ndarray | None = None) -> np.ndarray:
         """(T, 52) float32 ARKit weights, 0..1, that move the skin most like coefficients: expression (T, up to E), jaw
-        (T, 3), eyelids (T, 2) or None. Sums of four shapes of ICT-FaceKit's come back .012 off in the mean, correlated by
-        .97, where the map knows the embedded head's alone (tests/benchmarks/flame_arkit.py). Gaze and tongue stay 0;
-        lids that follow a gaze down count as closing.
+        (T, 3), eyelids (T, 2) or None. Sums of four shapes of ICT-FaceKit's come back .012 off in the mean,
+        correlated by .97, where the map knows the embedded head's alone (tests/benchmarks/flame_arkit.py). Gaze and
+        tongue stay 0; lids that follow a gaze down count as closing.
         """
         given = np.zeros((len(expression), self.coefficients.shape[1]))
         if expression.ndim != 2 or expression.shape[1] > self.expressions or jaw.shape != (len(expression), 3):
