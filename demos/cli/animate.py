@@ -206,4 +206,6 @@ def _head(args: argparse.Namespace) -> object:
     options = {} if args.background is None else {"background": read_background(args.background)}
     view = View(args.view_yaw or 0.0, args.view_pitch or 0.0, args.zoom or 1.0)
     rig = embedded_head() if args.rig == EMBEDDED else open_rig(args.rig)
+    if rig.missing():
+        say(args, f"{args.rig}: has no shape for {', '.join(rig.missing())}")
     return RigAvatar(rig, sides, view=view, **options)

@@ -211,6 +211,16 @@ def test_the_command_line_says_what_is_wrong(words, code, says, hum, tmp_path, m
     assert not (tmp_path / "a.mp4").exists()
 
 
+def test_what_a_head_lacks_is_told(hum, tmp_path, capsys):
+    pytest.importorskip("pygltflib", reason="the extra 'export' is not installed")
+    from gltf_files import talking_plate
+
+    head = talking_plate(("jawOpen", "eyeBlinkLeft")).save(tmp_path / "plate.glb")
+    assert main(["animate", "--rig", str(head), "--audio", hum, "--size", "64", "-o", str(tmp_path / "a.mp4")]) == 0
+    told = capsys.readouterr().out
+    assert "has no shape for" in told and "mouthClose" in told and "jawOpen" not in told and "12 frames" in told
+
+
 def test_a_head_from_its_file_speaks_as_the_rig_itself(tmp_path, avatar):
     pytest.importorskip("pygltflib", reason="the extra 'export' is not installed")
     from avatars.export import save_rig
