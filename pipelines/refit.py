@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +14,26 @@ from studio.arkit import ARKIT
 from studio.errors import Cancelled, NoFaceError
 
 if TYPE_CHECKING:
-    from avatars.liveportrait.refit import Refit
+    from avatars.liveportrait.blendshapes import BlendshapeMap
     from controls.tracker import FaceTracker
 
 PICTURES = 240
+
+
+@dataclass(frozen=True)
+class Measured:
+    """map       what was found.
+    shapes    names of those that were measured; the others are as they were.
+    before, after   mean distance of what the tracker says of each of these, drawn alone, from what was asked for: with
+              the map that was started from, and with this one.
+    pictures  in which a face was seen.
+    """
+
+    map: BlendshapeMap
+    shapes: tuple[str, ...]
+    before: float
+    after: float
+    pictures: int
 
 
 def refit_blendshapes(
@@ -29,12 +45,12 @@ def refit_blendshapes(
     seed: int = 0,
     progress: Callable[..., None] | None = None,
     cancel: threading.Event | None = None,
-) -> Refit:
+) -> Measured:
     """Animates a portrait, tracks the result and solves (`avatars.liveportrait.refit`).
 
     portrait  a frontal face at rest, large in its picture: a path, an array or a PIL image.
     avatar    a `LivePortraitAvatar`; its present map is what is started from.
-    pictures  that are drawn, and 52 more at the end; each takes as long as a frame.
+    pictures  that are drawn, and three for each measured shape at the end; each takes as long as a frame.
 
     Raises `NoFaceError` where the portrait shows no face, or too few of the drawn pictures do.
     """
@@ -70,7 +86,16 @@ def refit_blendshapes(
             f"{seen.name}: a face was seen in {len(seen_in)} of {pictures} pictures that LivePortrait drew, {FEWEST} "
             "are needed. Give a larger, frontal portrait, draw more pictures, or check the weights."
         )
-    found = solve(changes[seen_in], np.array([told[k] for k in seen_in]) - rest, avatar.blendshapes)
-    alone = tracked(found.map.expression(TESTED_AT * np.eye(len(ARKIT))), "check")
-    said = [np.nan if now is None else now[i] - rest[i] for i, now in enumerate(alone)]
-    return replace(found, map=rescaled(found.map, np.array(said)))
+    start = avatar.blendshapes
+    found = solve(changes[seen_in], np.array([told[k] for k in seen_in]) - rest, start)
+
+    def said(of: BlendshapeMap) -> np.ndarray:
+        """(52,) what the tracker says of each measured shape alone; NaN for the others."""
+        out = np.full(len(ARKIT), np.nan)
+        for i, now in zip(found.seen, tracked(of.expression(TESTED_AT * np.eye(len(ARKIT))[found.seen]), "check")):
+            out[i] = np.nan if now is None else now[i] - rest[i]
+        return out
+
+    before, measured = said(start), rescaled(found.map, said(found.map))
+    apart = [float(np.nanmean(np.abs(now - TESTED_AT))) if len(found.seen) else 0.0 for now in (before, said(measured))]
+    return Measured(measured, tuple(ARKIT[i] for i in found.seen), *apart, len(seen_in))

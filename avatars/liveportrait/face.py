@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from avatars.fit import fit_photo
-from avatars.liveportrait.crop import SIZE, Crop, crop_of, cut_out, paste_back, soft_mask
+from avatars.liveportrait.crop import Crop, crop_of, cut_out, paste_back, soft_mask
 from avatars.liveportrait.edit import PortraitEdit, edited
 from avatars.liveportrait.keypoints import Pose, pose_of, refine, rotation
 from avatars.liveportrait.native import METRES, NativeMotion, head_angles, moved, native_angles
@@ -210,6 +210,3 @@ class LivePortraitFace:
         shift = cv2.resize(flow, (size, size), interpolation=cv2.INTER_LINEAR) * (size / 2)
         there = cv2.remap(own, x + shift[..., 0], y + shift[..., 1], cv2.INTER_LINEAR)
         return paste_back(self.alpha[..., None], self.crop, there[..., None], self.mask)[..., 0]
-
-
-__all__ = ["SIZE", "LivePortraitFace"]

@@ -18,7 +18,10 @@ from studio.errors import UsageError
 FEWEST = 70
 """Pictures that the 63 numbers need to be told apart."""
 
-TRUST = 3e-3
+SURE = 0.3
+"""Share of a weight's variance that must be told for its shape to be measured."""
+
+TRUST = 0.3
 """Weight of the map that was started from, against the mean response of a number."""
 
 TESTED_AT = 0.7
@@ -38,18 +41,18 @@ _FLOOR = 0.004
 class Refit:
     """map       what was found.
     response  (63, 52) what one unit of each number adds to the tracked weights.
-    told      0..1: share of the tracked weights' variance that the response tells of pictures it was not made from.
-    before, after   mean distance of what the tracker would say from the one shape that was wanted, with the map that
-              was started from and with this one, over the shapes that the tracker can see.
-    pictures  in which it saw a face.
+    told      (52,) 0..1: share of each weight's variance that the response tells of pictures it was not made from;
+              below `SURE` a shape keeps what was started from.
     """
 
     map: BlendshapeMap
     response: np.ndarray
-    told: float
-    before: float
-    after: float
-    pictures: int
+    told: np.ndarray
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Indices of the shapes that were measured."""
+        return np.flatnonzero(self.told >= SURE)
 
 
 def trials(count: int, seed: int = 0, start: BlendshapeMap = DEFAULT) -> np.ndarray:
@@ -79,14 +82,12 @@ def solve(changes: np.ndarray, tracked: np.ndarray, start: BlendshapeMap = DEFAU
     units = changes / size
     pull, told = _best_pull(units, tracked)
     response = _ridge(units, tracked, pull)
-
     wanted, own = np.eye(len(ARKIT)), start.table.astype(np.float64) / size
     gram = response @ response.T
     belief = trust * np.trace(gram) / len(gram) * np.eye(len(gram))
     found = own + np.linalg.solve(gram + belief, response @ (wanted - own @ response).T).T
-    seen = np.linalg.norm(response, axis=0) > 0.05 * np.linalg.norm(response, axis=0).max()
-    before, after = (np.abs(table @ response - wanted)[seen].mean() for table in (own, found))
-    return Refit(BlendshapeMap(found * size), response / size[:, None], told, float(before), float(after), len(units))
+    table = np.where((told >= SURE)[:, None], found * size, start.table)
+    return Refit(BlendshapeMap(table), response / size[:, None], told)
 
 
 def rescaled(found: BlendshapeMap, said: np.ndarray, at: float = TESTED_AT) -> BlendshapeMap:
@@ -108,16 +109,17 @@ def _ridge(units: np.ndarray, tracked: np.ndarray, pull: float) -> np.ndarray:
     return np.linalg.solve(gram + pull * np.trace(gram) / len(gram) * np.eye(len(gram)), units.T @ tracked)
 
 
-def _best_pull(units: np.ndarray, tracked: np.ndarray) -> tuple[float, float]:
-    """The pull that tells most of pictures that it was not made from (five folds), and what share that is."""
+def _best_pull(units: np.ndarray, tracked: np.ndarray) -> tuple[float, np.ndarray]:
+    """The pull that tells most of pictures that it was not made from (five folds), and what share of each weight."""
     fold = np.arange(len(units)) % 5
-    whole = max(float((tracked**2).sum()), 1e-12)
-    best = (PULLS[-1], 0.0)
+    whole = (tracked**2).sum(0)
+    best, least = (PULLS[-1], np.zeros(tracked.shape[1])), float(whole.sum())
     for pull in PULLS:
-        left = 0.0
+        left = np.zeros(tracked.shape[1])
         for k in range(5):
             guess = units[fold == k] @ _ridge(units[fold != k], tracked[fold != k], pull)
-            left += float(((tracked[fold == k] - guess) ** 2).sum())
-        if 1 - left / whole > best[1]:
-            best = (pull, 1 - left / whole)
+            left += ((tracked[fold == k] - guess) ** 2).sum(0)
+        if left.sum() < least:
+            told = np.where(whole > 1e-6, 1 - left / np.maximum(whole, 1e-12), 0)
+            best, least = (pull, np.clip(told, 0, 1)), float(left.sum())
     return best

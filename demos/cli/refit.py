@@ -41,5 +41,8 @@ def run(args: argparse.Namespace) -> None:
     avatar = avatar_of("liveportrait", args.weights)
     found = refit_blendshapes(args.portrait, avatar, pictures=args.pictures, seed=args.seed, progress=reporter(args))
     path = found.map.save(args.output)
-    say(args, f"{path}: {found.pictures} pictures, {found.told:.0%} of what was tracked is explained; error of a shape "
-        f"{found.before:.3f} before, {found.after:.3f} after")  # fmt: skip
+    say(
+        args,
+        f"{path}: {len(found.shapes)} shapes measured in {found.pictures} pictures; error of a shape "
+        f"{found.before:.2f} before, {found.after:.2f} after",
+    )

@@ -141,7 +141,12 @@ JOYVASA = PublishedModel(
             aliases=("JoyVASA/motion_generator/motion_generator_hubert_chinese.pt",),
             note="It holds its speech encoder (chinese-hubert-base, MIT) as well.",
         ),
-        PublishedFile("motion_template.pkl", repository="jdh-algo/JoyVASA", path="motion_template/motion_template.pkl"),
+        PublishedFile(
+            "motion_template.pkl",
+            repository="jdh-algo/JoyVASA",
+            path="motion_template/motion_template.pkl",
+            aliases=("JoyVASA/motion_template/motion_template.pkl",),
+        ),
     ),
     commercial=True,
 )

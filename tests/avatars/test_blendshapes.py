@@ -122,7 +122,7 @@ def test_a_planted_map_is_recovered(seed: int) -> None:
     off = np.abs(said - 0.7 * np.eye(52))
     assert off.max() < 0.06 and off.mean() < 0.006
     assert np.abs(before - 0.7 * np.eye(52)).mean() > 5 * off.mean()
-    assert found.told > 0.97 and found.after < 0.2 * found.before
+    assert found.told.min() > 0.9 and len(found.seen) == 52
     # of the 63 numbers the tracker sees 52 directions: in these the planted map itself comes back
     seen = np.linalg.pinv(planted) @ planted
     np.testing.assert_allclose(found.map.table @ seen, planted, atol=0.1 * np.abs(planted).max())

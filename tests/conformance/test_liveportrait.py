@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="LivePortrait runs on torch (extra: 
 from avatars.liveportrait import keypoints as kpts
 from avatars.liveportrait import retargeting
 from avatars.liveportrait.appearance import AppearanceFeatureExtractor
-from avatars.liveportrait.generator import SpadeGenerator
+from avatars.liveportrait.generator import SpadeGenerator, convolved_repeats
 from avatars.liveportrait.motion import MotionExtractor
 from avatars.liveportrait.warping import WarpingNetwork
 
@@ -121,6 +121,7 @@ def test_stitching_and_retargeting(case: Case) -> None:
     case.check("r.lip_delta", retargeting.retarget(lip, source, case.tensor("lip_ratio")), 1e-5)
 
 
+@pytest.mark.timeout(1800)  # seconds where nothing else runs, many minutes where much does
 def test_from_picture_to_picture(case: Case) -> None:
     image = case.image()
     volume = case.network("appearance_feature_extractor", AppearanceFeatureExtractor)(image)
@@ -132,3 +133,25 @@ def test_from_picture_to_picture(case: Case) -> None:
     case.check("chain.image", painted, 2e-4)
     levels = (painted.clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1)
     case.check("chain.image_u8", levels.numpy(), 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float16, 0.02), (torch.bfloat16, 0.1)])
+def test_half_precision_stays_near(case: Case, dtype: torch.dtype, within: float) -> None:
+    """A small part of the picture, since a CPU is slow at it: nothing overflows, nothing is far off."""
+    feature = case.generated("g.feature")[:1, :, :4, :4]
+    whole = case.generate(feature)
+    try:
+        half = case.generate.to(dtype)(feature.to(dtype)).float()
+    finally:
+        case._made.pop("spade_generator")
+    assert torch.isfinite(half).all() and (half - whole).abs().max() < within
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_repeated_pixels_are_multiplied_once(factor: int) -> None:
+    torch.manual_seed(0)
+    conv, x = torch.nn.Conv2d(5, 7, 3, padding=1), torch.randn(2, 5, 6, 4)
+    with torch.no_grad():
+        whole = conv(torch.nn.functional.interpolate(x, scale_factor=factor, mode="nearest"))
+        torch.testing.assert_close(convolved_repeats(x, conv, factor), whole, atol=1e-6, rtol=1e-5)

@@ -55,12 +55,13 @@ def test_a_planted_map_is_measured(shared: Path) -> None:
     avatar = Planted(BlendshapeMap(table))
     picture = read_image(shared / "data/portraits/neutral_long_hair.png").rgb
     portrait = np.ascontiguousarray(picture[::2, ::2])  # small, for speed
-    found = refit_blendshapes(portrait, avatar, pictures=120)
-    assert found.pictures >= 100 and found.told > 0.3 and found.after < 0.7 * found.before
-    for name in VISIBLE[:3]:
-        one = 0.7 * np.eye(52)[[INDEX[name]]]
-        before, after = (avatar.weights(m.expression(one)[0])[INDEX[name]] for m in (avatar.blendshapes, found.map))
-        assert before == pytest.approx(0.28, abs=0.01) and after == pytest.approx(0.7, abs=0.2), name
+    found = refit_blendshapes(portrait, avatar, pictures=80)
+    assert found.pictures >= 75 and {"jawOpen", "eyeBlinkRight"} <= set(found.shapes)
+    assert found.after < 0.8 * found.before
+    jaw = found.map.expression(np.eye(52)[[INDEX["jawOpen"]]])[0]
+    assert avatar.weights(jaw)[INDEX["jawOpen"]] > 0.5
+    same = [name for name in INDEX if name not in found.shapes]
+    assert np.array_equal(*(m.table[[INDEX[name] for name in same]] for m in (found.map, avatar.blendshapes)))
 
 
 def test_pictures_without_faces_are_no_measure(shared: Path) -> None:

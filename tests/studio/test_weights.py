@@ -263,6 +263,8 @@ def test_a_folder_laid_out_as_its_authors_do(tmp_path: Path) -> None:
         "liveportrait/base_models/warping_module.pth",
         "liveportrait/retargeting_models/stitching_retargeting_module.pth",
         "liveportrait_animals/base_models/warping_module.pth",
+        "JoyVASA/motion_generator/motion_generator_hubert_chinese.pt",
+        "JoyVASA/motion_template/motion_template.pkl",
     ]
     for file in files:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -272,6 +274,9 @@ def test_a_folder_laid_out_as_its_authors_do(tmp_path: Path) -> None:
         assert find(people, "warping_module.pth", given) == tmp_path / files[0]
         assert find(people, "stitching_retargeting_module.pth", given) == tmp_path / files[1]
     assert find(animals, "warping_module.pth", tmp_path) == tmp_path / files[2]
+    for given in (tmp_path, tmp_path / "JoyVASA"):
+        for place in files[3:]:
+            assert find(model("joyvasa"), Path(place).name, given) == tmp_path / place
     newer = tmp_path / "liveportrait_animals/base_models_v1.1/warping_module.pth"
     newer.parent.mkdir()
     newer.touch()
