@@ -10,7 +10,11 @@ page.py        the page and its server; tabs/ has one file a tab
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import inspect
+from collections.abc import Iterator
+from typing import Any
 
 from demos.app.settings import Limits, Settings
 
@@ -36,6 +40,24 @@ def serve(settings: Settings | None = None) -> None:
         os.environ["GRADIO_EXAMPLES_CACHE"] = scratch
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         tempfile.tempdir = scratch
-        from demos.app.page import run
+        with without_stubs():
+            from demos.app.page import run
 
         run(settings, workplace)
+
+
+@contextlib.contextmanager
+def without_stubs() -> Iterator[None]:
+    """Gradio writes stubs for editors at each import, which takes as long as all the rest; here it finds no source."""
+    real = inspect.getfile
+
+    def getfile(thing: Any) -> str:
+        if str(getattr(thing, "__module__", "")).startswith("gradio."):
+            raise OSError("no stubs are written")
+        return real(thing)
+
+    inspect.getfile = getfile
+    try:
+        yield
+    finally:
+        inspect.getfile = real
