@@ -11,10 +11,10 @@ from torch import Tensor
 
 from studio.errors import UsageError
 
-Condition = np.ndarray | Tensor
+ConditionPicture = np.ndarray | Tensor
 
 
-def condition_tensor(picture: Condition) -> Tensor:
+def condition_tensor(picture: ConditionPicture) -> Tensor:
     """A condition picture as (B, 3, H, W) float in [0, 1].
 
     picture: (H, W, 3) or (B, H, W, 3), an array of uint8 or of float in [0, 1]; or a tensor (B, 3, H, W) in [0, 1].
@@ -48,7 +48,7 @@ def cropped_alike(pictures: Sequence[Tensor]) -> list[Tensor]:
     return out
 
 
-def encode_condition(vae: Any, picture: Condition, *, noise: Tensor | torch.Generator | None = None) -> Tensor:
+def encode_condition(vae: Any, picture: ConditionPicture, *, noise: Tensor | torch.Generator | None = None) -> Tensor:
     """The latent of a condition, (B, 4, H/8, W/8), in the VAE's type and on its device.
 
     vae     diffusers' AutoencoderKL, of the checkpoint that the UNet comes from.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from controls.ctrlora.weights import Condition, base_arrays
 from studio.attention.processor import StudioAttnProcessor
 from studio.errors import UsageError, WeightsError
-from studio.weights import load_folded, state_dict
+from studio.weights import load_folded, locate, model, state_dict
 
 HEADS = 8
 """Attention heads of Stable Diffusion 1.5, at every width."""
@@ -57,7 +57,7 @@ class _NoHint(nn.Module):
 class ControlNetwork(nn.Module):
     """The control network of CtrLoRA (Xu et al., ICLR 2025, section 3) for Stable Diffusion 1.5.
 
-        network = ControlNetwork.from_pretrained("ctrlora_sd15_basecn700k.ckpt")
+        network = ControlNetwork.from_pretrained("ctrlora_sd15_basecn700k.ckpt")     # or a folder that has it
         network.add("lineart", Condition.open("ctrlora_sd15_basecn700k_lineart_rank128_1kimgs_1ksteps.ckpt"))
         residuals = network("lineart", latent, timestep, text)
 
@@ -99,11 +99,18 @@ class ControlNetwork(nn.Module):
         return cls(base_arrays(tree, what=what), what=what)
 
     @classmethod
-    def from_pretrained(cls, base: str | Path, conditions: Mapping[str, str | Path] | None = None) -> ControlNetwork:
-        """From published files: the base, and {name: file} of conditions. Raises WeightsError for other files."""
-        network = cls.of(state_dict(base), what=str(base))
-        for name, path in (conditions or {}).items():
-            network.add(name, Condition.open(path), what=str(path))
+    def from_pretrained(
+        cls, base: str | Path | None = None, conditions: Mapping[str, str | Path] | None = None
+    ) -> ControlNetwork:
+        """From published files: the base, and {name: file} of conditions.
+
+        base is a file or a folder that has it; None looks where published models lie (`studio.weights.find`).
+        Raises WeightsError for a missing file, saying where to get it, and for other models' files.
+        """
+        path = locate(model("ctrlora"), given=base)
+        network = cls.of(state_dict(path), what=str(path))
+        for name, file in (conditions or {}).items():
+            network.add(name, Condition.open(file), what=str(file))
         return network
 
     @property
