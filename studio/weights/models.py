@@ -151,7 +151,24 @@ JOYVASA = PublishedModel(
     commercial=True,
 )
 
-MODELS = {m.name: m for m in (FLAME, SMPLX, DECA, SMIRK, MICA, TEASER, LIVEPORTRAIT, LIVEPORTRAIT_ANIMALS, JOYVASA)}
+CTRLORA = PublishedModel(
+    name="ctrlora",
+    title="CtrLoRA control network",
+    authors="Xu, He, Shan and Chen, 2025",
+    page="https://huggingface.co/xyfJASON/ctrlora (Files)",
+    licence="Apache-2.0; Stable Diffusion 1.5, which it goes with, has a licence of its own (CreativeML OpenRAIL-M)",
+    files=(
+        PublishedFile(
+            "ctrlora_sd15_basecn700k.ckpt",
+            aliases=("ctrlora-basecn/ctrlora_sd15_basecn700k.ckpt",),
+            note="Each condition is a file of its own (ctrlora_sd15_basecn700k_CONDITION….ckpt).",
+        ),
+    ),
+    commercial=True,
+)
+
+_ALL = (FLAME, SMPLX, DECA, SMIRK, MICA, TEASER, LIVEPORTRAIT, LIVEPORTRAIT_ANIMALS, JOYVASA, CTRLORA)
+MODELS = {m.name: m for m in _ALL}
 """By the names of the command line."""
 
 

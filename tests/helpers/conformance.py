@@ -48,9 +48,9 @@ class Vectors:
         self.inputs: dict[str, np.ndarray] = open_weights(self.folder / "inputs.safetensors")
         self.expected: dict[str, np.ndarray] = open_weights(self.folder / "expected.safetensors")
 
-    def arrays(self, part: str, prefix: str = "") -> dict[str, np.ndarray]:
-        """Weights of a part by the recipe; keys that begin with `prefix`, without it."""
-        drawn = self.fill.state_dict_from_manifest(self.folder / "manifest.json", part, SEED)
+    def arrays(self, part: str, prefix: str = "", later: int = 0) -> dict[str, np.ndarray]:
+        """Weights of a part by the recipe, `later` seeds on; keys that begin with `prefix`, without it."""
+        drawn = self.fill.state_dict_from_manifest(self.folder / "manifest.json", part, SEED + later)
         return {key[len(prefix) :]: value for key, value in drawn.items() if key.startswith(prefix)}
 
     def keys(self, part: str) -> dict[str, tuple[int, ...]]:
