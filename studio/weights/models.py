@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from studio.errors import UsageError
+from studio.weights.identity_models import IDENTITY
 from studio.weights.published import PublishedFile, PublishedModel
 
 _MPI = "Max Planck Institute, for non-commercial scientific research only; registration needed"
@@ -146,7 +147,13 @@ JOYVASA = PublishedModel(
     commercial=True,
 )
 
-MODELS = {m.name: m for m in (FLAME, SMPLX, DECA, SMIRK, MICA, TEASER, LIVEPORTRAIT, LIVEPORTRAIT_ANIMALS, JOYVASA)}
+MODELS = {
+    m.name: m
+    for m in (
+        *(FLAME, SMPLX, DECA, SMIRK, MICA, TEASER, LIVEPORTRAIT, LIVEPORTRAIT_ANIMALS, JOYVASA),
+        *IDENTITY,
+    )
+}
 """By the names of the command line."""
 
 
