@@ -96,9 +96,10 @@ class FaceId:
 
     @classmethod
     def from_pretrained(cls, unet: Any, path: str | Path | None = None, *, shortcut: bool | None = None) -> FaceId:
-        """Reads ip-adapter-faceid*.bin or .safetensors (or its folder, or where `studio.weights.locate` finds it) and
-        installs it in `unet`. shortcut: see `FaceIdPlusProjection`; by the file's name without it. Files that keep
-        their LoRA apart are read too; load that with diffusers' `load_lora_weights`.
+        """Reads ip-adapter-faceid*.bin or .safetensors and installs it in `unet`; a folder, or no path, means
+        ip-adapter-faceid_sd15.bin there or where `studio.weights.locate` finds it. shortcut: see
+        `FaceIdPlusProjection`; by the file's name without it. Files that keep their LoRA apart are read too; load that
+        with diffusers' `load_lora_weights`.
         Raises WeightsError for another model's file, SD 1.5's on SDXL and the like.
         """
         known = model("ip-adapter-faceid")

@@ -13,8 +13,44 @@ from studio.errors import UsageError, WeightsError
 
 torch = pytest.importorskip("torch", reason="InstantID runs on torch (extra: models)")
 
-from controls.identity.instantid import residuals
+from controls.identity.attention import layers_of
+from controls.identity.instantid import InstantId, residuals
 from controls.identity.resampler import Resampler
+
+
+def parts(unet, seen: int = 512) -> dict[str, dict[str, torch.Tensor]]:
+    """What ip-adapter.bin holds, for a UNet, at small sizes."""
+    torch.manual_seed(0)
+    projection = Resampler(16, embedding=seen, dim=64, out=16, depth=1, inner=64, hidden=64).state_dict()
+    cross = {n: name for n, name in enumerate(layers_of(unet)) if "attn2" in name}
+    rows = {n: unet.get_submodule(name.removesuffix(".processor")).inner_dim for n, name in cross.items()}
+    layers = {f"{n}.to_{part}_ip.weight": torch.randn(rows[n], 16) for n in cross for part in "kv"}
+    return {"image_proj": projection, "ip_adapter": layers}
+
+
+@pytest.mark.filterwarnings("ignore::studio.weights.LicenceWarning")
+def test_a_file_is_read(tmp_path) -> None:
+    diffusers = pytest.importorskip("diffusers", reason="InstantID acts on diffusers' UNets (extra: models)")
+    unet = diffusers.UNet2DConditionModel(
+        block_out_channels=(16, 32), layers_per_block=1, attention_head_dim=2, norm_num_groups=4,
+        cross_attention_dim=16, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    )  # fmt: skip
+    torch.save(parts(unet), tmp_path / "ip-adapter.bin")
+    face = InstantId.from_pretrained(unet, tmp_path)
+    one = np.random.default_rng(0).standard_normal((2, 512)).astype(np.float32) * 20
+    tokens = face.tokens(one, per_face=3)
+    assert tokens.shape == (12, 16, 16)
+    assert torch.allclose(tokens[[0, 6, 9]], face.resampler(torch.from_numpy(np.stack([0 * one[0], *one]))), atol=1e-5)
+    assert face.guide(one[0], guidance=False).tokens.shape == (1, 16, 16)
+    with pytest.raises(UsageError, match="512"):
+        face.tokens(np.zeros(128))
+    torch.save(parts(unet, seen=1280), tmp_path / "ip-adapter.bin")
+    with pytest.raises(WeightsError, match="1280"):
+        InstantId.from_pretrained(unet, tmp_path)
+    torch.save({"state_dict": {}}, tmp_path / "ip-adapter.bin")
+    with pytest.raises(WeightsError, match="no part"):
+        InstantId.from_pretrained(unet, tmp_path)
 
 
 class Network:
