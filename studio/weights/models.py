@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from studio.errors import UsageError
+from studio.weights.identity_models import IDENTITY
 from studio.weights.published import PublishedFile, PublishedModel
 
 _MPI = "Max Planck Institute, for non-commercial scientific research only; registration needed"
@@ -167,7 +168,7 @@ CTRLORA = PublishedModel(
     commercial=True,
 )
 
-_ALL = (FLAME, SMPLX, DECA, SMIRK, MICA, TEASER, LIVEPORTRAIT, LIVEPORTRAIT_ANIMALS, JOYVASA, CTRLORA)
+_ALL = (FLAME, SMPLX, DECA, SMIRK, MICA, TEASER, LIVEPORTRAIT, LIVEPORTRAIT_ANIMALS, JOYVASA, CTRLORA, *IDENTITY)
 MODELS = {m.name: m for m in _ALL}
 """By the names of the command line."""
 
