@@ -24,6 +24,7 @@ from controls.lipsync.phones import INDEX, NAMES, PHONES
 from demos.speech_training import augment
 from demos.speech_training.corpus import Plan, build, load
 from demos.speech_training.model import LipNet, export, resume, shifted
+from studio.errors import UsageError
 
 _SOFT = np.array([PHONES[name].viseme in ("FF", "TH", "DD", "kk", "SS") for name in NAMES])
 
@@ -88,12 +89,12 @@ def prepare(
     return made
 
 
-def closure_loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy of p, b and m (missed ones count 1.5 times) against all else. logits (B, T, phones)."""
+def closure_loss(logits: torch.Tensor, wanted: torch.Tensor, missed: float) -> torch.Tensor:
+    """Binary cross-entropy of p, b and m, `missed` ones weighted, against all else. logits (B, T, phones)."""
     logs = logits.log_softmax(-1)
     shut = logs[..., _SHUT].logsumexp(-1)
     apart = logs[..., ~_SHUT].logsumexp(-1)
-    return -torch.where(_SHUT[wanted], 1.5 * shut, apart).mean()
+    return -torch.where(_SHUT[wanted], missed * shut, apart).mean()
 
 
 def train(
@@ -104,6 +105,7 @@ def train(
     seed: int,
     augmented: bool = True,
     start: LipNet | None = None,
+    missed: float = 1.5,
     report=print,
 ) -> LipNet:
     """Trains on sequences made anew in `versions` rounds; returns the network in eval mode.
@@ -136,7 +138,7 @@ def train(
             loss = loss + share * nn.functional.cross_entropy(
                 logits.flatten(0, 1), wanted.flatten(), _WEIGHT, label_smoothing=0.05
             )
-            loss = loss + share * CLOSURES * closure_loss(logits, wanted)
+            loss = loss + share * CLOSURES * closure_loss(logits, wanted, missed)
             loss = loss + share * 20.0 * (shape[:, late:] - answered).square().mean()
             if head == "full" and step % 100 == 99:
                 right = (logits.argmax(-1) == wanted).float().mean().item()
@@ -151,6 +153,17 @@ def train(
     return net.eval()
 
 
+def blended(weights: list[dict[str, torch.Tensor]], shares: list[float] | None = None) -> dict[str, torch.Tensor]:
+    """The mean of trainings that began at one network: surer than each (Wortsman et al. 2022, Model soups, section 3).
+
+    shares  of each, equal if None; they are scaled to sum to 1.
+    """
+    shares = [1.0] * len(weights) if shares is None else shares
+    if len(shares) != len(weights):
+        raise UsageError(f"{len(shares)} shares for {len(weights)} networks")
+    return {name: sum(s * w[name] for s, w in zip(shares, weights, strict=True)) / sum(shares) for name in weights[0]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, help="folder of the training set; spoken first where it is empty")
@@ -162,7 +175,9 @@ def main() -> None:
     parser.add_argument("--without", default="", help="leave out voices that start so: espeak, flite, festival")
     parser.add_argument("--thin", type=int, default=1, metavar="N", help="use every Nth clip (to try something out)")
     parser.add_argument("--recorded", type=Path, nargs="*", default=[], help="more clips: folders of the same form")
-    parser.add_argument("--start", type=Path, help="weights to go on with")
+    parser.add_argument("--start", type=Path, nargs="+", help="weights to go on with; of several the mean")
+    parser.add_argument("--shares", type=float, nargs="+", help="of each of several starts in the mean")
+    parser.add_argument("--missed", type=float, default=1.5, help="what a missed closure counts against a false one")
     args = parser.parse_args()
     if not any(args.corpus.glob("*.npz")):
         for voice, seconds in build(args.corpus, Plan(seed=args.seed)).items():
@@ -174,8 +189,16 @@ def main() -> None:
         clips = [clip for clip in clips if not clip[2].startswith(args.without)]
     from safetensors.torch import load_file, save_file
 
-    start = resume(load_file(args.start)) if args.start else None
-    net = train(clips, steps=args.steps, versions=args.rounds, seed=args.seed, augmented=not args.clean, start=start)
+    start = resume(blended([load_file(path) for path in args.start], args.shares)) if args.start else None
+    net = train(
+        clips,
+        steps=args.steps,
+        versions=args.rounds,
+        seed=args.seed,
+        augmented=not args.clean,
+        start=start,
+        missed=args.missed,
+    )
 
     args.output.parent.mkdir(parents=True, exist_ok=True)
     save_file(export(net), args.output, {"format": "face-studio lip-sync 1", "licence": "Apache-2.0"})

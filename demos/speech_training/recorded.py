@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from controls.lipsync.lips import LipReader
-from controls.lipsync.mel import HOP, RATE, WINDOW
+from controls.lipsync.mel import HOP, RATE, WINDOW, log_mel
 from controls.lipsync.network import LipNetwork
 from controls.lipsync.phones import INDEX
 from controls.lipsync.transcript import Part, align
@@ -28,6 +28,9 @@ from studio.media import Audio
 
 WORST = -2.4
 """Mean log-probability of the speech frames' phones below which a clip does not say its text."""
+
+ROOM = 0.25
+"""Of the way from the room's loudness to the speech's (nepers): below, nobody speaks."""
 
 _LINE = re.compile(r'dialogId\("([^"]+)"[^\n]*\n\s*dialogStr\("((?:[^"\\]|\\.)*)"\)')
 
@@ -58,7 +61,26 @@ def label(samples: np.ndarray, text: str, language: str) -> tuple[np.ndarray, fl
     heard = LipReader(LipNetwork()).feed(samples, last=True)
     path = align(heard.phones, [Part(text)], language)[: (len(samples) - WINDOW) // HOP + 1]
     logs = heard.phones[np.arange(len(path)), path][path != INDEX["sil"]]
-    return path.astype(np.int16), float(logs.mean()) if len(logs) else -np.inf
+    return hushed(path.astype(np.int16), samples), float(logs.mean()) if len(logs) else -np.inf
+
+
+def hushed(marks: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Labels with silence where nothing but the room is heard: before, after, and for 150 ms or longer in between. The
+    alignment gives such frames to the phones beside them, which would teach noise to be speech."""
+    loud = log_mel(samples).max(1)[: len(marks)]
+    low, high = np.percentile(loud, (5, 95))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], loud < low + ROOM * (high - low), [0]])))
+    out = marks.copy()
+    for first, beyond in zip(edges[::2], edges[1::2], strict=True):
+        if first == 0 or beyond == len(marks) or beyond - first >= 15:
+            out[first + (3 if first else 0) : beyond - (3 if beyond < len(marks) else 0)] = INDEX["sil"]
+    return out
+
+
+def clear(samples: np.ndarray) -> bool:
+    """Whether speech stands out from the room by 20 dB."""
+    low, high = np.percentile(log_mel(samples).max(1), (5, 95))
+    return high - low > 4.6
 
 
 Lines = Callable[[Path, str], Iterator[tuple[Path, str]]]
@@ -80,7 +102,7 @@ def clips(
             print(error)
             continue
         samples = levelled(sound) if len(sound) < 15 * RATE else None
-        if samples is None:
+        if samples is None or not clear(samples):
             continue
         marks, sure = label(samples, text, language)
         if sure < WORST or len(marks) > (len(samples) - WINDOW) // HOP + 1:
