@@ -25,7 +25,7 @@ LONG = 200_000
 """Milliseconds that a result may take on a busy machine."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
     """A headless browser."""
     api = pytest.importorskip("playwright.sync_api", reason="browser tests need: pip install playwright")
@@ -101,7 +101,7 @@ def visit(chromium, served):
     assert complaints == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def speech(tmp_path_factory):
     """The first words of the sample speech, 1.2 s."""
     path = tmp_path_factory.mktemp("speech") / "hello.wav"
