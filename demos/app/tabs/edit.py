@@ -18,8 +18,8 @@ TITLE = "Edit"
 PREVIEW = 640
 """Pixels of the longer side of a preview, at most."""
 
-KEPT = 3
-"""Pictures of a preview that stay on disk."""
+KEPT = 30
+"""Pictures of a preview that stay on disk: a browser asks for them a while after, when sliders are dragged fast."""
 
 _GIVE = "a photo or a video"
 
