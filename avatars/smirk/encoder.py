@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from avatars.flame.codes import FlameCodes
 from avatars.smirk.mobilenet import WIDTH, MobileNetV3, Size
 from studio.errors import UsageError
-from studio.weights import load_into, locate, model, state_dict, tell_terms
+from studio.weights import load_published
 
 EXPRESSIONS, SHAPES = 50, 300
 _JAW_SIDEWAYS = 0.2  # radians
@@ -43,11 +43,7 @@ class SmirkEncoder(nn.Module):
     @classmethod
     def from_pretrained(cls, path: str | Path | None = None) -> SmirkEncoder:
         """From SMIRK_em1.pt (or its folder, or where `studio.weights.locate` finds it). Raises WeightsError."""
-        known = model("smirk")
-        file = locate(known, given=path)
-        arrays = state_dict(file, prefix="smirk_encoder.")
-        tell_terms(known)
-        return load_into(cls(), arrays, what=str(file))  # type: ignore[return-value]
+        return load_published(cls(), "smirk", path, prefix="smirk_encoder.")  # type: ignore[return-value]
 
     def forward(self, image: Tensor) -> FlameCodes:
         if image.dim() != 4 or image.shape[1] != 3:

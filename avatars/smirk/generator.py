@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from studio.errors import UsageError
-from studio.weights import load_into, locate, model, state_dict, tell_terms
+from studio.weights import load_published
 
 WIDTH = 32
 LEVELS = (1, 2, 3, 4)
@@ -96,8 +96,4 @@ class SmirkGenerator(UNet):
     @classmethod
     def from_pretrained(cls, path: str | Path | None = None) -> SmirkGenerator:
         """From SMIRK_em1.pt, as `SmirkEncoder.from_pretrained`."""
-        known = model("smirk")
-        file = locate(known, given=path)
-        arrays = state_dict(file, prefix="smirk_generator.")
-        tell_terms(known)
-        return load_into(cls(), arrays, what=str(file))  # type: ignore[return-value]
+        return load_published(cls(), "smirk", path, prefix="smirk_generator.")  # type: ignore[return-value]

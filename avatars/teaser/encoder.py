@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from avatars.flame.codes import FlameCodes
 from avatars.smirk.encoder import SmirkEncoder
 from avatars.smirk.mobilenet import MobileNetV3
-from studio.weights import load_into, locate, model, state_dict, tell_terms
+from studio.weights import load_published
 
 TOKEN = 256
 _SOURCES = ((4, 576, 1), (3, 48, 2), (2, 24, 4), (1, 16, 8))
@@ -52,11 +52,7 @@ class TeaserEncoder(SmirkEncoder):
     @classmethod
     def from_pretrained(cls, path: str | Path | None = None) -> TeaserEncoder:
         """From TEASER.pt (or its folder, or where `studio.weights.locate` finds it). Raises WeightsError."""
-        known = model("teaser")
-        file = locate(known, given=path)
-        arrays = state_dict(file, prefix="teaser_encoder.")
-        tell_terms(known)
-        return load_into(cls(), arrays, what=str(file))  # type: ignore[return-value]
+        return load_published(cls(), "teaser", path, prefix="teaser_encoder.")  # type: ignore[return-value]
 
     def forward(self, image: Tensor) -> TeaserCodes:
         found = super().forward(image)

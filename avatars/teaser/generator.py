@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from avatars.smirk.generator import LEVELS, WIDTH, UNet
 from avatars.teaser.encoder import TOKEN
 from studio.errors import UsageError
-from studio.weights import load_into, locate, model, state_dict, tell_terms
+from studio.weights import load_published
 
 _TOKEN_OF = {"encoder1": 3, "encoder2": 2, "encoder3": 1, "encoder4": 0, "bottleneck": 0}
 _TOKEN_OF |= {f"decoder{k}": 4 - k for k in LEVELS}
@@ -99,11 +99,7 @@ class TeaserGenerator(UNet):
     @classmethod
     def from_pretrained(cls, path: str | Path | None = None) -> TeaserGenerator:
         """From TEASER.pt, as `TeaserEncoder.from_pretrained`."""
-        known = model("teaser")
-        file = locate(known, given=path)
-        arrays = state_dict(file, prefix="teaser_generator.")
-        tell_terms(known)
-        return load_into(cls(), arrays, what=str(file))  # type: ignore[return-value]
+        return load_published(cls(), "teaser", path, prefix="teaser_generator.")  # type: ignore[return-value]
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:  # type: ignore[override]
         if tokens.shape != (len(x), 4, TOKEN):

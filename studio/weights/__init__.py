@@ -1,7 +1,7 @@
 """Checkpoints: opened safely, known by name, loaded strictly. Nothing is run and nothing is downloaded unasked."""
 
 from studio.weights.converting import convert, recognised
-from studio.weights.loading import load_folded, load_into, save_weights, sha256
+from studio.weights.loading import load_folded, load_into, load_published, save_weights, sha256
 from studio.weights.models import MODELS, model
 from studio.weights.opening import open_weights, state_dict
 from studio.weights.published import (
@@ -23,6 +23,7 @@ __all__ = [
     "find",
     "load_folded",
     "load_into",
+    "load_published",
     "locate",
     "model",
     "models_folder",

@@ -45,6 +45,24 @@ def load_into(
     return network.eval()
 
 
+def load_published(network: nn.Module, name: str, path: str | Path | None = None, *, prefix: str = "") -> nn.Module:
+    """A network under the published weights of the model `name`, whose terms are told.
+
+    path  the file or its folder; None looks where `locate` looks. prefix: of the keys that are the network's.
+
+    Raises WeightsError where there is no file (with what to get, and where) or it is another network's.
+    """
+    from studio.weights.models import model
+    from studio.weights.opening import state_dict
+    from studio.weights.published import locate, tell_terms
+
+    known = model(name)
+    file = locate(known, given=path)
+    arrays = state_dict(file, prefix=prefix)
+    tell_terms(known)
+    return load_into(network, arrays, what=str(file))
+
+
 def load_folded(network: nn.Module, arrays: Mapping[str, np.ndarray], *, what: str) -> nn.Module:
     """As `load_into`, by the network's own rules: its layers fold what training kept apart (spectral and weight norm).
 
