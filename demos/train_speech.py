@@ -106,11 +106,13 @@ def train(
     augmented: bool = True,
     start: LipNet | None = None,
     missed: float = 1.5,
+    half: bool = False,
     report=print,
 ) -> LipNet:
     """Trains on sequences made anew in `versions` rounds; returns the network in eval mode.
 
     start  a trained network to go on with, at a fifth of the pace.
+    half   convolutions in bfloat16: twice as fast on processors that have it, several times slower on others.
     """
     torch.manual_seed(seed)
     pick = np.random.default_rng(seed)
@@ -132,7 +134,9 @@ def train(
         features, marks = features.float(), marks.long()
         late = 40  # frames at the start of a crop lack their past
         loss, right = torch.zeros(()), 0.0
-        for head, (logits, shape) in net(features).items():
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            answers = {head: (logits.float(), shape.float()) for head, (logits, shape) in net(features).items()}
+        for head, (logits, shape) in answers.items():
             wanted, answered = (shifted(x, DELAYS[head])[:, late:] for x in (marks, lips))
             logits, share = logits[:, late:], SHARES[head]
             loss = loss + share * nn.functional.cross_entropy(
@@ -178,6 +182,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, nargs="+", help="weights to go on with; of several the mean")
     parser.add_argument("--shares", type=float, nargs="+", help="of each of several starts in the mean")
     parser.add_argument("--missed", type=float, default=1.5, help="what a missed closure counts against a false one")
+    parser.add_argument("--half", action="store_true", help="bfloat16: for processors that have it")
     args = parser.parse_args()
     if not any(args.corpus.glob("*.npz")):
         for voice, seconds in build(args.corpus, Plan(seed=args.seed)).items():
@@ -198,6 +203,7 @@ def main() -> None:
         augmented=not args.clean,
         start=start,
         missed=args.missed,
+        half=args.half,
     )
 
     args.output.parent.mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,14 @@
 
     python -m demos.speech_training.recorded recorded/
 
-reads what two Debian packages hold: the dialogues of the game Fish Fillets (fillets-ng-data, -cs and -nl: actors,
-Czech and Dutch, with their subtitles) and the spoken captions of Tux Paint's stamps (tuxpaint-stamps-default: one
-voice for each language). The text is laid along each clip with the network that ships; clips that don't sound like
-their text (effects, other words) are left out. Needs espeak-ng.
+reads what Debian packages hold: the dialogues of Flight of the Amazon Queen (flight-of-the-amazon-queen: actors,
+English) and of Fish Fillets (fillets-ng-data, -cs and -nl: actors, Czech and Dutch), and the spoken captions of Tux
+Paint's stamps (tuxpaint-stamps-default: one voice for each language). The text is laid along each clip with the network
+that ships; clips that don't sound like their text (effects, other words) are left out. Needs espeak-ng.
+
+    python -m demos.speech_training.recorded heldout/ --held-out
+
+the game's characters that no training hears.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from controls.lipsync.network import LipNetwork
 from controls.lipsync.phones import INDEX
 from controls.lipsync.transcript import Part, align
 from demos.speech_training.corpus import levelled, write
+from demos.speech_training.queen import Voiced, dialogues
 from studio.errors import MediaError
 from studio.media import Audio
 
@@ -56,6 +61,17 @@ def stamps(root: Path, language: str) -> Iterator[tuple[Path, str]]:
                 yield path, found[1].strip()
 
 
+HELD_OUT = ("witch", "bud", "frank", "henry", "lola", "zombie")
+"""Characters of the game that are kept to measure with; no training hears them."""
+
+
+def queen(root: Path, language: str) -> Iterator[tuple[Voiced, str]]:
+    """(sound, text) of the game's English dialogues; language "held-out": of the characters in `HELD_OUT` alone."""
+    for voiced, text in dialogues(root / "queen.1c"):
+        if language == ("held-out" if voiced.speaker in HELD_OUT else "en-us"):
+            yield voiced, text
+
+
 def label(samples: np.ndarray, text: str, language: str) -> tuple[np.ndarray, float]:
     """Phone classes every 10 ms along the text, and the mean log-probability of those that are speech."""
     heard = LipReader(LipNetwork()).feed(samples, last=True)
@@ -83,7 +99,7 @@ def clear(samples: np.ndarray) -> bool:
     return high - low > 4.6
 
 
-Lines = Callable[[Path, str], Iterator[tuple[Path, str]]]
+Lines = Callable[[Path, str], Iterator[tuple[Path | Voiced, str]]]
 
 
 def clips(
@@ -95,25 +111,29 @@ def clips(
         raise MediaError(f"{root}: no spoken lines in {language!r}; see the module's docstring for the packages")
     seconds = 0.0
     for k in np.random.default_rng(seed).permutation(len(lines)):
-        path, text = lines[k]
+        source, text = lines[k]
         try:
-            sound = np.concatenate(list(Audio.open(path).blocks(rate=RATE)))
+            if isinstance(source, Voiced):
+                sound, speaker = source.samples(), f"/{source.speaker}"
+            else:
+                sound, speaker = np.concatenate(list(Audio.open(source).blocks(rate=RATE))), ""
         except MediaError as error:  # some are empty
             print(error)
             continue
         samples = levelled(sound) if len(sound) < 15 * RATE else None
         if samples is None or not clear(samples):
             continue
-        marks, sure = label(samples, text, language)
+        marks, sure = label(samples, text, "en-us" if language == "held-out" else language)
         if sure < WORST or len(marks) > (len(samples) - WINDOW) // HOP + 1:
             continue
-        yield samples, marks, f"recorded/{language}", text
+        yield samples, marks, f"recorded/{language}{speaker}", text
         seconds += len(samples) / RATE
         if seconds >= 60 * minutes:
             return
 
 
 SOURCES: dict[str, tuple[Lines, str, dict[str, float]]] = {
+    "queen": (queen, "scummvm/flight-of-the-amazon-queen", {"en-us": 180.0}),
     "fillets": (fillets, "games/fillets-ng", {"cs": 60.0, "nl": 45.0}),
     "tuxpaint": (stamps, "tuxpaint", dict.fromkeys(("fr", "es", "ru", "ca", "ro", "bg", "el", "da", "be"), 8.0)),
 }
@@ -125,9 +145,12 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--share", type=Path, default=Path("/usr/share"), help="where the packages put their data")
     parser.add_argument("--sources", nargs="+", default=list(SOURCES), choices=list(SOURCES))
+    parser.add_argument("--held-out", action="store_true", help="what is kept to measure with, instead")
     args = parser.parse_args()
-    for source in args.sources:
+    for source in ["queen"] if args.held_out else args.sources:
         lines_of, folder, languages = SOURCES[source]
+        if args.held_out:
+            languages = {"held-out": 60.0}
         for language, minutes in languages.items():
             for voice, seconds in write(args.output, clips(lines_of, args.share / folder, language, minutes)).items():
                 print(f"{source:10} {voice:20} {seconds / 60:6.1f} min", flush=True)

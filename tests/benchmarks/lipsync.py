@@ -102,7 +102,7 @@ def language_of(voice: str) -> str:
     if synthesiser == "festival":
         return FESTIVAL[name][0]
     if synthesiser == "recorded":
-        return name
+        return name.replace("held-out", "en").split("/")[0].split("-")[0]
     return ESPEAK_OTHERS.get(name.split("+")[0], "en") if synthesiser == "espeak" else "en"
 
 

@@ -1,5 +1,9 @@
 """The training set on disk, and recorded people found in the folders of programs that bring their words."""
 
+import io
+import struct
+
+import av
 import numpy as np
 import pytest
 
@@ -8,7 +12,8 @@ from controls.lipsync.phones import INDEX
 from controls.lipsync.transcript import read_transcript
 from demos.make_sample_speech import SPEECH, TEXT
 from demos.speech_training.corpus import levelled, load, load_texts, write
-from demos.speech_training.recorded import clips, fillets, label, stamps
+from demos.speech_training.queen import dialogues
+from demos.speech_training.recorded import clips, fillets, label, queen, stamps
 from studio.errors import MediaError
 from studio.media import Audio
 
@@ -72,3 +77,51 @@ def test_words_are_laid_along_the_sound():
         truth[(middles >= start) & (middles < end)] = INDEX[phone]
     shut = [INDEX[p] for p in "pbm"]
     assert np.mean(np.isin(marks, shut)[np.isin(truth, shut)]) > 0.8
+
+
+def game(path, lines, again, sound, key=3):
+    """A file laid out as Flight of the Amazon Queen's: one dialogue, Joe's lines then the other's, and its sounds."""
+    end = lambda text, align: bytes(-(1 + len(text)) % align if text else 0)
+    string = lambda text, align: bytes([len(text)]) + text.encode() + end(text, align)
+    joe, other = lines
+    listed = [b"".join(struct.pack(">HH", 0, n) + string(text, 4) for n, text in part.items()) for part in (joe, other)]
+    body = bytes(32) + listed[0] + listed[1]
+    head = struct.pack(">5h", 0, 0, key, len(joe), len(other)) + bytes(12)
+    head += struct.pack(">3H", 32 + len(listed[0]), 0, len(body))
+    body = head + bytes(4) + body[32:] + b"".join(string(text, 2) for text in again)
+    files = {"WITCH2.DOG": bytes(20) + body} | dict.fromkeys(
+        ("03000AJ1.SB", "03000AJ2.SB", "0301F0P1.SB", "03XXXXJ1.SB"), sound
+    )
+    at = 15 + 21 * len(files)
+    table = b""
+    for name, data in files.items():
+        table += struct.pack(">12sBII", name.encode(), 1, at, len(data))
+        at += len(data)
+    head = b"QTBL" + b"CEM10\0" + b"\0\0" + b"\x01" + struct.pack(">H", len(files))
+    path.write_bytes(head + table + b"".join(files.values()))
+
+
+def test_dialogues_of_the_adventure_game_are_read(tmp_path):
+    times = np.arange(11025) / 11025
+    tone = np.sin(2 * np.pi * 440 * times).astype(np.float32) * 0.5
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp3") as file:
+        stream = file.add_stream("libmp3lame", rate=11025, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
+        frame.rate = 11025
+        file.mux(stream.encode(frame)), file.mux(stream.encode(None))
+    path = tmp_path / "queen.1c"
+    lines = {10: "Good day.*FLIt rains.", 11: "No sound of this."}, {0x1F0: "*XY00(237,112)Never mind."}
+    game(path, lines, ["", "Hello again."], buffer.getvalue())
+    found = [(voice.speaker, text) for voice, text in dialogues(path)]
+    # the command in front of the other's line makes an empty first segment, which has the only sound
+    assert found == [("joe", "Good day."), ("joe", "It rains."), ("joe", "Hello again.")]
+    samples = next(dialogues(path))[0].samples()
+    assert samples.dtype == np.float32 and len(samples) == pytest.approx(RATE, abs=0.15 * RATE)
+    spectrum = np.abs(np.fft.rfft(samples))
+    assert np.argmax(spectrum) * RATE / len(samples) == pytest.approx(440, abs=2)
+    assert list(queen(tmp_path, "held-out")) == [] and len(list(queen(tmp_path, "en-us"))) == 3
+
+    path.write_bytes(b"another file, of some other kind")
+    with pytest.raises(MediaError, match="not the compressed game"):
+        next(dialogues(path))
