@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from studio.errors import UsageError
 from studio.observation import Observation
 
 if TYPE_CHECKING:
@@ -64,6 +65,16 @@ class FlameFace:
         from avatars.flame import maps
 
         return maps.depth_picture(self._seen(), self.placed, self.faces)
+
+    def picture(self, name: str, photo: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 for a file: "overlay" on the photo (H, W, 3) uint8, "normals", or "depth" (white is near)."""
+        if name == "overlay":
+            return self.overlay(photo)
+        if name == "normals":
+            return self.normals()
+        if name == "depth":
+            return np.repeat(np.rint(255 * self.depth()).astype(np.uint8)[..., None], 3, 2)
+        raise UsageError(f"no picture {name!r} of a head; there are overlay, normals and depth")
 
     def _seen(self) -> Any:
         from avatars.flame.maps import drawn

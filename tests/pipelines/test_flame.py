@@ -30,6 +30,7 @@ from pipelines import ReconstructionPipeline
 from pipelines.flame import FlameEngine, identified
 from studio.arkit import ARKIT
 from studio.errors import UsageError, WeightsError
+from studio.media import read_image
 from studio.motion import FaceMotion
 
 pytestmark = pytest.mark.filterwarnings("ignore::studio.weights.LicenceWarning")
@@ -174,6 +175,10 @@ def test_a_right_answer_lies_on_the_face(known, observed) -> None:
     changed = np.argwhere((drawn != picture).any(2))[:, ::-1]
     assert np.abs(np.median(changed, 0) - made.placed[:, :2].mean(0)).max() < face.eye_span
     assert made.depth().max() > 0.9
+    np.testing.assert_array_equal(made.picture("depth", picture)[..., 1], np.rint(255 * made.depth()))
+    np.testing.assert_array_equal(made.picture("normals", picture), made.normals())
+    with pytest.raises(UsageError, match="overlay, normals and depth"):
+        made.picture("albedo", picture)
     nose = made.landmarks[30].round().astype(int)
     assert made.normals()[nose[1], nose[0], 2] > 180  # the nose's tip faces the viewer
 
@@ -401,10 +406,16 @@ def test_the_command_line(checkpoint, folder, portrait, tmp_path, capsys) -> Non
     weights[:, ARKIT.index("jawOpen")] = 0.2, 0.5, 0.3
     FaceMotion(weights, Fraction(25)).save(tmp_path / "take.csv")
     words += ["--motion", str(tmp_path / "take.csv")]
-    code = main([*words, "-o", str(tmp_path / "head.glb"), "--overlay", str(tmp_path / "over.png")])
+    maps = {name: tmp_path / f"{name}.png" for name in ("overlay", "normals", "depth")}
+    code = main([*words, "-o", str(tmp_path / "head.glb"), *(f"--{name}={path}" for name, path in maps.items())])
     assert code == 0, capsys.readouterr().err
     np.testing.assert_allclose(load_take(tmp_path / "head.glb").weights, weights, atol=1.1e-3)
     assert (tmp_path / "head.glb").stat().st_size > 500_000
-    assert (tmp_path / "over.png").is_file()
+    photo = read_image(portrait).rgb
+    made = {name: read_image(path).rgb for name, path in maps.items()}
+    assert all(picture.shape == photo.shape for picture in made.values())
+    nothing = ~made["normals"].any(2)
+    np.testing.assert_array_equal(made["overlay"][nothing], photo[nothing])
+    assert not made["depth"][nothing].any()
     assert main(["reconstruct", str(portrait), "-o", str(tmp_path / "b.glb"), "--overlay", "o.png"]) == 2
     assert main([*words[:2], "--model", "smrik", "-o", str(tmp_path / "b.glb")]) == 2
