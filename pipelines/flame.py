@@ -44,7 +44,7 @@ class FlameEngine:
 
     name     of the published model; asset: FLAME, with landmarks.
     network  the encoder: crops (B, 3, 224, 224) -> codes, or aligned faces -> shape for MICA.
-    detail   DECA's decoder of detail, or None.
+    detail   DECA's decoder of detail, or None. albedo: FLAME's texture space (`avatars.deca.albedo`), or None.
     device, dtype  where and how the network runs; heads are made in float32.
     """
 
@@ -54,6 +54,7 @@ class FlameEngine:
     detail: Any = None
     device: str = "cpu"
     dtype: str = "float32"
+    albedo: Any = None
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +77,8 @@ class FlameEngine:
         """`path_or_name` is one of `MODELS`, or a checkpoint of one (or its folder); `flame` FLAME's file or folder.
 
         Raises WeightsError for what is missing (it says where the authors give it, under which licence, and where to
-        put it) or is another model; MissingExtraError without torch.
+        put it) or is another model; MissingExtraError without torch. FLAME_texture.npz (or FLAME_albedo_from_BFM.npz)
+        beside FLAME fills in the texture that a photo doesn't show.
         """
         require("torch", extra="models")
         from avatars.flame.asset import FlameAsset, load_flame
@@ -84,7 +86,8 @@ class FlameEngine:
         name, path = identified(path_or_name)
         network, detail = _networks(name, path)
         asset = flame if isinstance(flame, FlameAsset) else load_flame(flame)
-        return cls(name, asset, network, detail, device, dtype)
+        albedo = None if isinstance(flame, FlameAsset) or asset.uv is None else _albedo(flame)
+        return cls(name, asset, network, detail, device, dtype, albedo)
 
     def encode(self, pictures: Sequence[np.ndarray], crops: Sequence[Crop]) -> FlameCodes:
         """Codes of B pictures (H, W, 3) uint8 RGB, each with its crop; float32 on the CPU. B may be 0."""
@@ -233,6 +236,20 @@ def _networks(name: str, path: Path | None) -> tuple[Any, Any]:
         return DecaEncoder.from_pretrained(path), DetailDecoder.from_pretrained(path)
     makers: dict[str, Callable[[], Any]] = {"smirk": _smirk, "teaser": _teaser, "mica": _mica}
     return makers[name]().from_pretrained(path), None
+
+
+def _albedo(flame: str | Path | None) -> Any:
+    """FLAME's texture space where the user has it, else None."""
+    from studio.weights import find, model
+
+    given = None if flame is None else Path(flame).expanduser()
+    folder = given if given is None or given.is_dir() else given.parent
+    path = find(model("flame"), "FLAME_texture.npz", given=folder)
+    if path is None:
+        return None
+    from avatars.deca.albedo import AlbedoModel
+
+    return AlbedoModel.from_pretrained(path)
 
 
 def _smirk() -> Any:

@@ -54,8 +54,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument(
         "--rig",
         metavar="HEAD",
-        help="the head that moves: a GLB or VRM with ARKit's shapes, ICT-FaceKit's or GNM's .npz, FLAME's or SMPL-X's file "
-        "(default: ours)",
+        help="the head that moves: a GLB or VRM with ARKit's shapes, ICT-FaceKit's or GNM's .npz, FLAME's or SMPL-X's "
+        "file (default: ours)",
     )
     add_reduce(verb)
     verb.add_argument("--fps", type=rate, help="frames per second (default: the video's own, 60 for sound)")

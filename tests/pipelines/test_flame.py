@@ -22,6 +22,7 @@ from avatars.flame.camera import project
 from avatars.flame.codes import FlameCodes
 from avatars.flame.crop import DECA, SMIRK, crop_of
 from avatars.flame.layer import Flame
+from avatars.flame.lighting import from_direction
 from avatars.load_rig import load_rig
 from avatars.load_take import load_take
 from demos.cli import main
@@ -46,8 +47,12 @@ FILES = {"smirk": "SMIRK_em1.pt", "deca": "deca_model.tar", "mica": "mica.tar", 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """FLAME's files, made of formulas."""
-    return Path(recipe("flame_synthetic").write(tmp_path_factory.mktemp("flame"), SEED))
+    """FLAME's files, made of formulas, a texture space among them."""
+    place = Path(recipe("flame_synthetic").write(tmp_path_factory.mktemp("flame"), SEED))
+    basis = np.zeros((512, 512, 3, 50), np.float16)
+    basis[::16, :, :, 0] = 20
+    np.savez(place / "FLAME_texture.npz", mean=np.full((512, 512, 3), 120, np.float32), tex_dir=basis)
+    return place
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +96,8 @@ def test_from_checkpoint_to_glb(name, checkpoint, folder, portrait, tmp_path) ->
     assert 0 <= head.weights.min() <= head.weights.max() <= 1.2
     assert (head.made.detail is not None) == (name == "deca")
     if name == "deca":
+        np.testing.assert_array_equal(head.made.light(read_image(portrait).rgb), head.made.codes.light[0])
+        assert pipeline.engine.albedo.components == 50
         assert head.rig.materials[0].normal.shape == (256, 256, 3)
         assert abs(head.made.detail).max() <= 0.01
     if name != "mica":
@@ -175,6 +182,15 @@ def test_a_right_answer_lies_on_the_face(known, observed) -> None:
     changed = np.argwhere((drawn != picture).any(2))[:, ::-1]
     assert np.abs(np.median(changed, 0) - made.placed[:, :2].mean(0)).max() < face.eye_span
     assert made.depth().max() > 0.9
+    lit = made.relit(picture, from_direction((1, 0, 0.4)))
+    left, right = (
+        made.placed[:, 0] < np.median(made.placed[:, 0]) - 10,
+        made.placed[:, 0] > np.median(made.placed[:, 0]),
+    )
+    column, row = made.placed[:, :2].astype(int).T
+    gain = lit[row, column].mean(1) / np.maximum(picture[row, column].mean(1), 1)
+    assert np.median(gain[right]) > 1.1 * np.median(gain[left])  # the light comes from the picture's right
+    np.testing.assert_array_equal(lit[made.depth() == 0], picture[made.depth() == 0])
     np.testing.assert_array_equal(made.picture("depth", picture)[..., 1], np.rint(255 * made.depth()))
     np.testing.assert_array_equal(made.picture("normals", picture), made.normals())
     with pytest.raises(UsageError, match="overlay, normals and depth"):
