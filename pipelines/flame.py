@@ -45,6 +45,7 @@ class FlameEngine:
     name     of the published model; asset: FLAME, with landmarks.
     network  the encoder: crops (B, 3, 224, 224) -> codes, or aligned faces -> shape for MICA.
     detail   DECA's decoder of detail, or None. albedo: FLAME's texture space (`avatars.deca.albedo`), or None.
+    boxes    whether DECA's crop is made round the face's box, as its authors do with a detector, not round landmarks.
     device, dtype  where and how the network runs; heads are made in float32.
     """
 
@@ -55,6 +56,7 @@ class FlameEngine:
     device: str = "cpu"
     dtype: str = "float32"
     albedo: Any = None
+    boxes: bool = False
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -107,8 +109,10 @@ class FlameEngine:
 
     def crop(self, face: Observation) -> Crop:
         """The crop that the model's authors make round a face."""
-        from avatars.flame.crop import DECA, SMIRK, crop_of
+        from avatars.flame.crop import DECA, SMIRK, crop_of, crop_of_box
 
+        if self.boxes and self.name == "deca":
+            return crop_of_box(face.box)
         return crop_of(face.landmarks, DECA if self.name == "deca" else SMIRK)
 
     def __call__(self, image: np.ndarray, face: Observation) -> FlameFace:

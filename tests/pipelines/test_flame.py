@@ -20,7 +20,7 @@ from flame_like import known_head
 
 from avatars.flame.camera import project
 from avatars.flame.codes import FlameCodes
-from avatars.flame.crop import DECA, SMIRK, crop_of
+from avatars.flame.crop import DECA, SMIRK, crop_of, crop_of_box
 from avatars.flame.layer import Flame
 from avatars.flame.lighting import from_direction
 from avatars.load_rig import load_rig
@@ -367,6 +367,8 @@ def test_each_model_has_its_crop(asset, observed) -> None:
     for name, rule in (("deca", DECA), ("smirk", SMIRK), ("teaser", SMIRK)):
         engine = FlameEngine(name, asset, torch.nn.Identity())
         np.testing.assert_array_equal(engine.crop(face).to_crop, crop_of(face.landmarks, rule).to_crop)
+    boxes = FlameEngine("deca", asset, torch.nn.Identity(), boxes=True)
+    np.testing.assert_array_equal(boxes.crop(face).to_crop, crop_of_box(face.box).to_crop)
 
 
 def test_what_is_missing_says_where_to_get_it(tmp_path, monkeypatch) -> None:
