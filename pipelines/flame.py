@@ -46,6 +46,7 @@ class FlameEngine:
     network  the encoder: crops (B, 3, 224, 224) -> codes, or aligned faces -> shape for MICA.
     detail   DECA's decoder of detail, or None. albedo: FLAME's texture space (`avatars.deca.albedo`), or None.
     boxes    whether DECA's crop is made round the face's box, as its authors do with a detector, not round landmarks.
+    smooth   frames over which crops of a video are smoothed, see `motion`.
     device, dtype  where and how the network runs; heads are made in float32.
     """
 
@@ -57,6 +58,7 @@ class FlameEngine:
     dtype: str = "float32"
     albedo: Any = None
     boxes: bool = False
+    smooth: float = 1.0
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -156,9 +158,10 @@ class FlameEngine:
             yield done(BATCH)
 
     def watch(
-        self, path: str | Path, *, fps: Fraction | int | None = None, face: int = 0, smooth: float = 1.0
+        self, path: str | Path, *, fps: Fraction | int | None = None, face: int = 0, smooth: float | None = None
     ) -> Iterator[FaceMotion]:
-        """`motion` of a video file. face 0 is the largest of the first frame that shows so many; fps: the video's own.
+        """`motion` of a video file, smoothed as the engine says or by `smooth`. face 0 is the largest of the first
+        frame that shows so many; fps: the video's own.
 
         Raises MediaError for what is no video, UsageError for MICA, which sees no motion.
         """
@@ -170,7 +173,7 @@ class FlameEngine:
         clip = Clip.open(Path(path))
         rate = Fraction(fps or clip.fps)
         tracked = FaceTracker(max_faces=face + 1).track(clip.frames_at(rate))
-        return self.motion(_chosen(tracked, face), rate, smooth=smooth)
+        return self.motion(_chosen(tracked, face), rate, smooth=self.smooth if smooth is None else smooth)
 
     def _block(self, block: list[_Seen], crops: Sequence[Crop], last: FaceMotion) -> FaceMotion:
         """The motion of frames that follow on `last`; crops of those that show a face, in order."""

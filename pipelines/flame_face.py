@@ -67,6 +67,18 @@ class FlameFace:
 
         return maps.depth_picture(self._seen(), self.placed, self.faces)
 
+    def detailed(self) -> Rig:
+        """The head at rest with DECA's wrinkles as a surface of its own, a vertex a texel, in the photo's colours.
+
+        Raises UsageError where there is no detail (another model) or FLAME has no texture coordinates.
+        """
+        if self.detail is None or len(self.rig.uv) < 3:
+            what = "only DECA makes detail" if self.detail is None else "head_template.obj is needed beside FLAME"
+            raise UsageError(f"no detail: {what}")
+        from avatars.deca.detail import dense_rig
+
+        return dense_rig(self.rig, self.detail)
+
     def picture(self, name: str, photo: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 for a file: "overlay" on the photo (H, W, 3) uint8, "normals", or "depth" (white is near)."""
         if name == "overlay":

@@ -49,6 +49,12 @@ def add(verbs: argparse._SubParsersAction) -> None:
     published = add_published(verb, models="embedded (default), deca, smirk, teaser or mica")
     for name, what in MAPS.items():
         published.add_argument(f"--{name}", metavar="OUT", help=f"also a picture of the head: {what}")
+    published.add_argument(
+        "--detail", metavar="OUT", help="also DECA's head as a dense mesh with its wrinkles: .ply, .obj"
+    )
+    published.add_argument(
+        "--crop", choices=("landmarks", "box"), default="landmarks", help="what DECA's crop is made round (landmarks)"
+    )
     moves = verb.add_argument_group("animation")
     moves.add_argument("--motion", metavar="TAKE", help="a take that moves it: .csv, .npz or .json")
     moves.add_argument("--audio", metavar="SPEECH", help="speech that it says")
@@ -74,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
     if portrait is None:
         raise UsageError("which portrait? Give a picture, or --sample for the picture of the package")
     maps = {name: getattr(args, name) for name in MAPS if getattr(args, name)}
-    if not (args.output or args.turntable or maps):
+    if not (args.output or args.turntable or args.detail or maps):
         raise UsageError("where to? Give -o head.glb, or --turntable round.mp4")
     if args.motion and args.audio:
         raise UsageError("two motions: --motion and --audio; give one")
@@ -89,7 +95,14 @@ def run(args: argparse.Namespace) -> None:
         if args.model == "embedded":
             raise UsageError(f"--{name} goes with --model deca, smirk, teaser or mica")
         check_output(target, "picture")
+    if args.detail:
+        check_output(args.detail, "head")
     pipeline = ReconstructionPipeline.from_pretrained(args.model, args.flame, device=args.device)
+    for option, asked in (("--detail", args.detail), ("--crop box", args.crop == "box")):
+        if asked and getattr(pipeline.engine, "name", None) != "deca":
+            raise UsageError(f"{option} goes with --model deca")
+    if args.crop == "box":
+        pipeline.engine.boxes = True  # type: ignore[attr-defined]
     motion = None
     if args.motion:
         motion = FaceMotion.load(args.motion)
@@ -106,6 +119,11 @@ def run(args: argparse.Namespace) -> None:
         say(args, str(head.save(args.output, motion, tolerance=args.reduce, meta=meta)))
     if args.turntable:
         say(args, str(head.turntable(args.turntable)))
+    if args.detail:
+        from avatars.export import save_rig
+
+        save_rig(head.made.detailed(), args.detail)
+        say(args, args.detail)
     for name, target in maps.items():
         from pipelines.portrait import read_picture
         from studio.picture import write_image

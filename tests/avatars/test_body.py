@@ -225,6 +225,14 @@ def test_what_is_missing(file, body, tmp_path, monkeypatch) -> None:
         replace(body, parents=body.parents[::-1].copy())
 
 
+def test_it_is_known_and_converted(file, body, tmp_path) -> None:
+    from pipelines.models import convert_model, verify
+
+    assert verify("smplx", file)[0].loads
+    assert "SMPL-X" in convert_model(file, tmp_path / "body.safetensors")
+    np.testing.assert_array_equal(load_smplx(tmp_path / "body.safetensors").expression, body.expression)
+
+
 def test_its_terms_are_told(file, monkeypatch) -> None:
     monkeypatch.setattr(published, "_told", set())
     with pytest.warns(published.LicenceWarning, match="SMPL-X.*non-commercial"):

@@ -100,6 +100,11 @@ def test_from_checkpoint_to_glb(name, checkpoint, folder, portrait, tmp_path) ->
         assert pipeline.engine.albedo.components == 50
         assert head.rig.materials[0].normal.shape == (256, 256, 3)
         assert abs(head.made.detail).max() <= 0.01
+        dense = head.made.detailed()
+        assert len(dense.neutral) > 3000 and np.isfinite(dense.neutral).all()
+    else:
+        with pytest.raises(UsageError, match="only DECA"):
+            head.made.detailed()
     if name != "mica":
         check_gradients(pipeline.engine, head.made.codes)
     again = load_rig(head.save(tmp_path / "head.glb").path)
@@ -339,6 +344,7 @@ def test_capture_through_the_engine(known, observed, tmp_path) -> None:
     with pytest.raises(UsageError, match="MICA"):
         FlameEngine("mica", engine.asset, torch.nn.Identity()).watch(video)
     assert main(["capture", str(video), "--flame", "f.pkl", "-o", str(tmp_path / "b.csv")]) == 2
+    assert main(["capture", str(video), "--smooth", "2", "-o", str(tmp_path / "b.csv")]) == 2
     assert main(["capture", "a.wav", "--model", "smirk", "-o", str(tmp_path / "b.csv")]) == 2
 
 
@@ -436,4 +442,8 @@ def test_the_command_line(checkpoint, folder, portrait, tmp_path, capsys) -> Non
     np.testing.assert_array_equal(made["overlay"][nothing], photo[nothing])
     assert not made["depth"][nothing].any()
     assert main(["reconstruct", str(portrait), "-o", str(tmp_path / "b.glb"), "--overlay", "o.png"]) == 2
+    assert main(["reconstruct", str(portrait), "--detail", str(tmp_path / "d.ply")]) == 2
+    dense = ["reconstruct", str(portrait), "--model", str(checkpoint("deca")), "--flame", str(folder)]
+    assert main([*dense, "--crop", "box", "--detail", str(tmp_path / "d.ply")]) == 0, capsys.readouterr().err
+    assert (tmp_path / "d.ply").stat().st_size > 100_000
     assert main([*words[:2], "--model", "smrik", "-o", str(tmp_path / "b.glb")]) == 2
