@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from avatars.transfer import similarity
 from studio.errors import UsageError
-from studio.weights import load_into, locate, model, state_dict, tell_terms
+from studio.weights import load_published
 
 if TYPE_CHECKING:
     from avatars.flame.layer import Flame
@@ -114,12 +114,9 @@ class MicaEncoder(nn.Module):
         """From mica.tar (or its folder, or where `studio.weights.locate` finds it). FLAME's arrays, which it holds too,
         are left out. Raises WeightsError.
         """
-        known = model("mica")
-        file = locate(known, given=path)
         made = cls()
-        load_into(made.arcface, state_dict(file, "arcface"), what=f"{file}, arcface")
-        load_into(made.regressor, state_dict(file, "flameModel", prefix="regressor."), what=f"{file}, flameModel")
-        tell_terms(known)
+        load_published(made.arcface, "mica", path, top="arcface")
+        load_published(made.regressor, "mica", path, top="flameModel", prefix="regressor.")
         return made.eval()
 
     def forward(self, image: Tensor) -> Tensor:

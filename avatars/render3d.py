@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, prange
 
+from avatars.raster import Backend, rasterise
 from avatars.rig import Rig
-from avatars.shade3d import Camera, Cutout, Fragments, rasterise, texel, vertex_normals
+from avatars.shade3d import Camera, Cutout, Fragments, texel, vertex_normals
 from studio.motion import FaceMotion, blocks
 
 BACKGROUND = (72, 76, 82)
@@ -45,7 +46,8 @@ class RigRenderer:
         picture = draw.render(weights)  # (512, 512, 3) uint8
 
     size (width, height) pixels; background RGB, or None for pictures (H, W, 4) with straight alpha; samples: 2 draws
-    2 x 2 samples for each pixel, 1 is for speed; flat shows textures alone. Threads may share one.
+    2 x 2 samples for each pixel, 1 is for speed; flat shows textures alone; backend draws (`avatars.raster.rasterise`).
+    Threads may share one.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class RigRenderer:
         lights: tuple[Light, ...] = STUDIO,
         samples: int = 2,
         flat: bool = False,
+        backend: Backend = "auto",
     ) -> None:
         self.rig, self.size, self.background, self.samples = rig, size, background, samples
+        self.backend = backend
         self.triangles = np.ascontiguousarray(rig.triangles)
         self.material = rig.material_of[rig.triangle_polygon].astype(np.int32)
         self.two_sided = np.array([m.double_sided for m in rig.materials])[self.material]
@@ -101,7 +105,8 @@ class RigRenderer:
     def fragments(self, vertices: np.ndarray, camera: Camera) -> Fragments:
         """What each pixel shows; `rig.triangles` are meant."""
         pixels = camera.project(vertices)
-        return rasterise(pixels, self.triangles, camera.size, two_sided=self.two_sided, cutout=self.cutout)
+        how = {"two_sided": self.two_sided, "cutout": self.cutout, "backend": self.backend}
+        return rasterise(pixels, self.triangles, camera.size, **how)
 
     def draw(self, vertices: np.ndarray, camera: Camera | None = None) -> np.ndarray:
         """The picture of posed vertices (V, 3) metres, by `camera` or the renderer's own."""

@@ -179,7 +179,7 @@ class Rig:
         """(S + C, 3 V) float32: shapes, then correctives."""
         moves = [self.deltas, *(c.delta[None] for c in self.correctives)]
         whole = np.concatenate(moves) if self.correctives else np.ascontiguousarray(self.deltas)
-        return whole.reshape(len(whole), -1)
+        return whole.reshape(len(whole), 3 * len(self.neutral))
 
 
 def joint_transforms(joints: tuple[Joint, ...], local: np.ndarray, shift: np.ndarray) -> np.ndarray:

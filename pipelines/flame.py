@@ -44,7 +44,9 @@ class FlameEngine:
 
     name     of the published model; asset: FLAME, with landmarks.
     network  the encoder: crops (B, 3, 224, 224) -> codes, or aligned faces -> shape for MICA.
-    detail   DECA's decoder of detail, or None.
+    detail   DECA's decoder of detail, or None. albedo: FLAME's texture space (`avatars.deca.albedo`), or None.
+    boxes    whether DECA's crop is made round the face's box, as its authors do with a detector, not round landmarks.
+    smooth   frames over which crops of a video are smoothed, see `motion`.
     device, dtype  where and how the network runs; heads are made in float32.
     """
 
@@ -54,6 +56,9 @@ class FlameEngine:
     detail: Any = None
     device: str = "cpu"
     dtype: str = "float32"
+    albedo: Any = None
+    boxes: bool = False
+    smooth: float = 1.0
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +81,8 @@ class FlameEngine:
         """`path_or_name` is one of `MODELS`, or a checkpoint of one (or its folder); `flame` FLAME's file or folder.
 
         Raises WeightsError for what is missing (it says where the authors give it, under which licence, and where to
-        put it) or is another model; MissingExtraError without torch.
+        put it) or is another model; MissingExtraError without torch. FLAME_texture.npz (or FLAME_albedo_from_BFM.npz)
+        beside FLAME fills in the texture that a photo doesn't show.
         """
         require("torch", extra="models")
         from avatars.flame.asset import FlameAsset, load_flame
@@ -84,7 +90,8 @@ class FlameEngine:
         name, path = identified(path_or_name)
         network, detail = _networks(name, path)
         asset = flame if isinstance(flame, FlameAsset) else load_flame(flame)
-        return cls(name, asset, network, detail, device, dtype)
+        albedo = None if isinstance(flame, FlameAsset) or asset.uv is None else _albedo(flame)
+        return cls(name, asset, network, detail, device, dtype, albedo)
 
     def encode(self, pictures: Sequence[np.ndarray], crops: Sequence[Crop]) -> FlameCodes:
         """Codes of B pictures (H, W, 3) uint8 RGB, each with its crop; float32 on the CPU. B may be 0."""
@@ -104,8 +111,10 @@ class FlameEngine:
 
     def crop(self, face: Observation) -> Crop:
         """The crop that the model's authors make round a face."""
-        from avatars.flame.crop import DECA, SMIRK, crop_of
+        from avatars.flame.crop import DECA, SMIRK, crop_of, crop_of_box
 
+        if self.boxes and self.name == "deca":
+            return crop_of_box(face.box)
         return crop_of(face.landmarks, DECA if self.name == "deca" else SMIRK)
 
     def __call__(self, image: np.ndarray, face: Observation) -> FlameFace:
@@ -149,9 +158,10 @@ class FlameEngine:
             yield done(BATCH)
 
     def watch(
-        self, path: str | Path, *, fps: Fraction | int | None = None, face: int = 0, smooth: float = 1.0
+        self, path: str | Path, *, fps: Fraction | int | None = None, face: int = 0, smooth: float | None = None
     ) -> Iterator[FaceMotion]:
-        """`motion` of a video file. face 0 is the largest of the first frame that shows so many; fps: the video's own.
+        """`motion` of a video file, smoothed as the engine says or by `smooth`. face 0 is the largest of the first
+        frame that shows so many; fps: the video's own.
 
         Raises MediaError for what is no video, UsageError for MICA, which sees no motion.
         """
@@ -163,7 +173,7 @@ class FlameEngine:
         clip = Clip.open(Path(path))
         rate = Fraction(fps or clip.fps)
         tracked = FaceTracker(max_faces=face + 1).track(clip.frames_at(rate))
-        return self.motion(_chosen(tracked, face), rate, smooth=smooth)
+        return self.motion(_chosen(tracked, face), rate, smooth=self.smooth if smooth is None else smooth)
 
     def _block(self, block: list[_Seen], crops: Sequence[Crop], last: FaceMotion) -> FaceMotion:
         """The motion of frames that follow on `last`; crops of those that show a face, in order."""
@@ -233,6 +243,20 @@ def _networks(name: str, path: Path | None) -> tuple[Any, Any]:
         return DecaEncoder.from_pretrained(path), DetailDecoder.from_pretrained(path)
     makers: dict[str, Callable[[], Any]] = {"smirk": _smirk, "teaser": _teaser, "mica": _mica}
     return makers[name]().from_pretrained(path), None
+
+
+def _albedo(flame: str | Path | None) -> Any:
+    """FLAME's texture space where the user has it, else None."""
+    from studio.weights import find, model
+
+    given = None if flame is None else Path(flame).expanduser()
+    folder = given if given is None or given.is_dir() else given.parent
+    path = find(model("flame"), "FLAME_texture.npz", given=folder)
+    if path is None:
+        return None
+    from avatars.deca.albedo import AlbedoModel
+
+    return AlbedoModel.from_pretrained(path)
 
 
 def _smirk() -> Any:

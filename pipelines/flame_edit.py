@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,14 +63,16 @@ class NeuralEditPipeline:
         aus: Mapping[str, float | str] | None = None,
         emotion: Mapping[str, float] | None = None,
         neutralize: float = 0.0,
-        face: int = 0,
+        face: int | str = 0,
         seed: int = 0,
     ) -> Still:
         """Edit a picture: path, (H, W, 3 or 4) uint8 array or PIL image.
 
-        shapes, aus, emotion  see `controls.expressions`; neutralize 0..1 takes the present expression out first. seed
-        chooses the few of the photo's colours that the renderer sees. With all at zero the picture is returned as it
-        was. Raises UsageError, MediaError, NoFaceError.
+        shapes, aus, emotion  see `controls.expressions`; neutralize 0..1 takes the present expression out first.
+        face  0 is the largest, or "all".
+        seed  chooses the few of the photo's colours that the renderer sees.
+
+        With all at zero the picture is returned as it was. Raises UsageError, MediaError, NoFaceError.
         """
         change = read_change(shapes=shapes, aus=aus, emotion=emotion, neutralize=neutralize)
         began = time.monotonic()
@@ -77,11 +80,12 @@ class NeuralEditPipeline:
         portrait = read_portrait(source, self._tracker, face=face)
         if change.nothing:
             return Still(portrait.rgb, portrait.alpha, portrait.faces, time.monotonic() - began)
-        seen = portrait.faces[0]
-        crop = self.engine.crop(seen)
-        codes = self.engine.encode([portrait.over()], [crop])
-        edited = self._edited(codes, lambda own: change.of(seen, own))
-        image = self.renderer(portrait.rgb, crop, seen.landmarks, codes, edited, seed=seed)
+        image = portrait.rgb
+        for seen in portrait.faces:
+            crop = self.engine.crop(seen)
+            codes = self.engine.encode([portrait.over()], [crop])
+            edited = self._edited(codes, partial(change.of, seen))
+            image = self.renderer(image, crop, seen.landmarks, codes, edited, seed=seed)
         return Still(image, portrait.alpha, portrait.faces, time.monotonic() - began)
 
     def _edited(self, codes: FlameCodes, change: Any) -> FlameCodes:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from studio.errors import UsageError
 from studio.observation import Observation
 
 if TYPE_CHECKING:
@@ -65,6 +67,54 @@ class FlameFace:
 
         return maps.depth_picture(self._seen(), self.placed, self.faces)
 
+    def detailed(self) -> Rig:
+        """The head at rest with DECA's wrinkles as a surface of its own, a vertex a texel, in the photo's colours.
+
+        Raises UsageError where there is no detail (another model) or FLAME has no texture coordinates.
+        """
+        if self.detail is None or len(self.rig.uv) < 3:
+            what = "only DECA makes detail" if self.detail is None else "head_template.obj is needed beside FLAME"
+            raise UsageError(f"no detail: {what}")
+        from avatars.deca.detail import dense_rig
+
+        return dense_rig(self.rig, self.detail)
+
+    def picture(self, name: str, photo: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 for a file: "overlay" on the photo (H, W, 3) uint8, "normals", or "depth" (white is near)."""
+        if name == "overlay":
+            return self.overlay(photo)
+        if name == "normals":
+            return self.normals()
+        if name == "depth":
+            return np.repeat(np.rint(255 * self.depth()).astype(np.uint8)[..., None], 3, 2)
+        raise UsageError(f"no picture {name!r} of a head; there are overlay, normals and depth")
+
+    def light(self, picture: np.ndarray) -> np.ndarray:
+        """(9, 3) the photo's light as `avatars.flame.lighting`: DECA's own, else what an even skin would be lit by."""
+        from avatars.flame.lighting import fit_light
+        from avatars.flame.maps import vertex_normals
+
+        if (told := getattr(self.codes, "light", None)) is not None:
+            return told[0].double().numpy()
+        seen, normals = self._seen(), vertex_normals(self.vertices, self.faces)
+        pixel = seen.spread(normals, self.faces)
+        facing = seen.cover & (pixel[..., 2] > 0.3)
+        if not facing.any():
+            raise UsageError("the head lies beyond the picture; it has no light to find")
+        colours = picture[facing] / 255
+        return fit_light(colours, pixel[facing], np.median(colours, axis=0))
+
+    def relit(self, picture: np.ndarray, light: np.ndarray) -> np.ndarray:
+        """The photo (H, W, 3) uint8 with its head under another light (9, 3), such as
+        `avatars.flame.lighting.from_direction((1, 0, 0.5))`; the rest stays.
+        """
+        from avatars.flame.lighting import relit
+        from avatars.flame.maps import vertex_normals
+
+        seen = self._seen()
+        normals = seen.spread(vertex_normals(self.vertices, self.faces), self.faces)
+        return relit(picture, normals, seen.cover, self.light(picture), np.asarray(light, np.float64))
+
     def _seen(self) -> Any:
         from avatars.flame.maps import drawn
 
@@ -95,7 +145,7 @@ def from_codes(engine: FlameEngine, image: np.ndarray, face: Observation, codes:
     detail = _detail(engine, codes)
     size = (image.shape[1], image.shape[0])
     return FlameFace(
-        rig=_dressed(rig, image, placed, detail),
+        rig=_dressed(engine, rig, image, placed, detail),
         weights=weights,
         error=_error(landmarks, face),
         codes=codes,
@@ -140,7 +190,7 @@ def from_shape(engine: FlameEngine, image: np.ndarray, face: Observation) -> Fla
     landmarks = (onto.scale * landmarks @ onto.rotation.T + onto.shift)[:, :2] * [1.0, -1.0]
     K = np.array([[onto.scale, 0, onto.shift[0]], [0, onto.scale, -onto.shift[1]], [0, 0, 1.0]])  # a metre away
     return FlameFace(
-        rig=_dressed(rig, image, placed, None),
+        rig=_dressed(engine, rig, image, placed, None),
         weights=weights.astype(np.float32),
         error=_error(landmarks, face),
         codes=None,
@@ -154,11 +204,16 @@ def from_shape(engine: FlameEngine, image: np.ndarray, face: Observation) -> Fla
     )
 
 
-def _dressed(rig: Rig, image: np.ndarray, placed: np.ndarray, detail: np.ndarray | None) -> Rig:
+def _dressed(engine: FlameEngine, rig: Rig, image: np.ndarray, placed: np.ndarray, detail: np.ndarray | None) -> Rig:
     """The rig in the photo's colours, with DECA's wrinkles as a normal map."""
     from avatars.flame.texture import with_photo
 
-    rig = with_photo(rig, image, placed)
+    fill = None
+    if engine.albedo is not None:
+        from avatars.flame.albedo_fit import filled_by
+
+        fill = partial(filled_by, engine.albedo)
+    rig = with_photo(rig, image, placed, fill=fill)
     if detail is None or len(rig.uv) < 3:
         return rig
     from avatars.deca.detail import normal_map

@@ -114,13 +114,15 @@ def _verified(known: PublishedModel, file: PublishedFile, path: Path) -> Verifie
 
 
 def _loaders() -> dict[str, Callable[[Path], Any]]:
-    """What loads a model strictly; empty but for FLAME where torch is missing."""
+    """What loads a model strictly; none but FLAME and SMPL-X where torch is missing."""
     from importlib.util import find_spec
 
+    from avatars.body.asset import load_smplx
     from avatars.flame.asset import load_flame
 
+    plain: dict[str, Callable[[Path], Any]] = {"flame": load_flame, "smplx": load_smplx}
     if find_spec("torch") is None:
-        return {"flame": load_flame}
+        return plain
     from avatars.deca.decoder import DetailDecoder
     from avatars.deca.encoder import DecaEncoder
     from avatars.mica import MicaEncoder
@@ -130,7 +132,7 @@ def _loaders() -> dict[str, Callable[[Path], Any]]:
     from avatars.teaser.generator import TeaserGenerator
 
     return {
-        "flame": load_flame,
+        **plain,
         "deca": lambda path: (DecaEncoder.from_pretrained(path), DetailDecoder.from_pretrained(path)),
         "smirk": lambda path: (SmirkEncoder.from_pretrained(path), SmirkGenerator.from_pretrained(path)),
         "mica": MicaEncoder.from_pretrained,

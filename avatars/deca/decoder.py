@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from avatars.deca.encoder import DETAIL, DecaCodes
 from studio.errors import UsageError
-from studio.weights import load_into, locate, model, state_dict, tell_terms
+from studio.weights import load_published
 
 CONDITION = 53
 """Jaw (3) and expression (50)."""
@@ -45,11 +45,7 @@ class DetailDecoder(nn.Module):
     @classmethod
     def from_pretrained(cls, path: str | Path | None = None) -> DetailDecoder:
         """From deca_model.tar, as `DecaEncoder.from_pretrained`."""
-        known = model("deca")
-        file = locate(known, given=path)
-        arrays = state_dict(file, "D_detail")
-        tell_terms(known)
-        return load_into(cls(), arrays, what=f"{file}, D_detail")  # type: ignore[return-value]
+        return load_published(cls(), "deca", path, top="D_detail")  # type: ignore[return-value]
 
     def forward(self, codes: Tensor) -> Tensor:
         if codes.dim() != 2 or codes.shape[1] != CONDITION + DETAIL:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from avatars.head.texels import texels
@@ -42,6 +44,27 @@ def dense_mesh(rig: Rig, displacement: np.ndarray) -> tuple[np.ndarray, np.ndarr
     cells = (np.minimum(np.minimum(a, b), np.minimum(c, d)) >= 0) & near  # islands that touch stay apart
     corners = [np.stack(way, -1)[cells] for way in ((a, b, c), (c, b, d))]
     return points[cover].astype(np.float32), np.concatenate(corners).astype(np.int32)
+
+
+def dense_rig(rig: Rig, displacement: np.ndarray) -> Rig:
+    """`dense_mesh` as a rig at rest, without shapes and joints, in the colours of the first material."""
+    points, triangles = dense_mesh(rig, displacement)
+    size = len(displacement)
+    row, column = np.nonzero(_places(rig, size)[1])
+    polygons = np.c_[triangles, np.full(len(triangles), -1)].astype(np.int32)
+    return Rig(
+        name=f"{rig.name}-detail",
+        neutral=points,
+        polygons=polygons,
+        uv=np.stack([(column + 0.5) / size, 1 - (row + 0.5) / size], 1).astype(np.float32),
+        uv_polygons=polygons,
+        materials=(replace(rig.materials[0], normal=None),),
+        material_of=np.zeros(len(polygons), np.uint8),
+        shape_names=(),
+        deltas=np.zeros((0, len(points), 3), np.float32),
+        arkit=np.zeros((rig.arkit.shape[0], 0), np.float32),
+        licence=rig.licence,
+    )
 
 
 def _places(rig: Rig, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from avatars.deca.resnet import WIDTH, ResNet50
 from avatars.flame.codes import FlameCodes
 from studio.errors import UsageError
-from studio.weights import load_into, locate, model, state_dict, tell_terms
+from studio.weights import load_published
 
 PARTS = {"shape": 100, "texture": 50, "expression": 50, "pose": 6, "camera": 3, "light": 27}
 """The coarse encoder's numbers, in their order. pose: rotation, then jaw."""
@@ -58,13 +58,10 @@ class DecaEncoder(nn.Module):
     @classmethod
     def from_pretrained(cls, path: str | Path | None = None, *, detail: bool = True) -> DecaEncoder:
         """From deca_model.tar (or its folder, or where `studio.weights.locate` finds it). Raises WeightsError."""
-        known = model("deca")
-        file = locate(known, given=path)
         made = cls(detail=detail)
-        load_into(made.coarse, state_dict(file, "E_flame"), what=f"{file}, E_flame")
+        load_published(made.coarse, "deca", path, top="E_flame")
         if made.detail is not None:
-            load_into(made.detail, state_dict(file, "E_detail"), what=f"{file}, E_detail")
-        tell_terms(known)
+            load_published(made.detail, "deca", path, top="E_detail")
         return made.eval()
 
     def forward(self, image: Tensor) -> DecaCodes:

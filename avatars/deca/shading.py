@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_FLAT, _SLOPE = 1 / np.sqrt(4 * np.pi), 2 * np.pi / 3 * np.sqrt(3 / (4 * np.pi))
-_CURVE = np.pi / 4 * np.sqrt(5 / (12 * np.pi))
-
-FACTORS = np.array(
-    [_FLAT, *[_SLOPE] * 3, *[3 * _CURVE] * 3, 1.5 * _CURVE, np.pi / 8 * np.sqrt(5 / (4 * np.pi))], np.float32
-)
-"""(9,) of the basis 1, x, y, z, xy, xz, yz, x2 - y2, 3 z2 - 1: how much of each a matt surface reflects."""
+from avatars.flame.lighting import FACTORS
 
 
 def sphere_harmonics(normals: Tensor) -> Tensor:

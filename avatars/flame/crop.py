@@ -24,16 +24,21 @@ class CropRule:
     widen    a factor before it, whose product is not yet cut to whole pixels.
     points   "68": the box of 300-W's 68 landmarks; "all": of all that are there.
     levels   whether the crop's values are cut to whole levels of 0..255.
+    lower    share of the box's size by which the square is moved down.
     """
 
     scale: float
     widen: float = 1.0
     points: str = "all"
     levels: bool = False
+    lower: float = 0.0
 
 
 DECA = CropRule(scale=1.25, widen=1.1, points="68")
 """Feng et al. 2021, as their demo crops round 68 landmarks."""
+
+DECA_BOX = CropRule(scale=1.25, lower=0.12)
+"""The same round a face detector's box, which lies higher on the face, instead of landmarks (for `crop_of_box`)."""
 
 SMIRK = CropRule(scale=1.4, levels=True)
 """Retsinas et al. 2024, as their demo crops round MediaPipe's landmarks; TEASER's too."""
@@ -75,12 +80,25 @@ def crop_of(landmarks: np.ndarray, rule: CropRule, size: int = SIZE) -> Crop:
         if len(points) < 468:
             raise UsageError(f"{len(points)} landmarks: 68, or FaceMesh's 468 or 478 expected")
         points = points[POINTS_68]
-    low, high = points[:, :2].min(0), points[:, :2].max(0)
-    side = int((high - low).mean() * rule.widen * rule.scale)
+    return crop_of_box(np.r_[points[:, :2].min(0), points[:, :2].max(0)], rule, size)
+
+
+def crop_of_box(box: Sequence[float] | np.ndarray, rule: CropRule = DECA_BOX, size: int = SIZE) -> Crop:
+    """The crop round a box (left, top, right, bottom), picture pixels: a detector's with `DECA_BOX`, or that of
+    landmarks with the rule for them.
+
+    Raises UsageError for what is no box.
+    """
+    corners = np.asarray(box, np.float64).reshape(-1)
+    if corners.shape != (4,) or not np.isfinite(corners).all():
+        raise UsageError(f"box {np.shape(box)}: left, top, right, bottom expected")
+    low, high = corners[:2], corners[2:]
+    whole = (high - low).mean() * rule.widen
+    side = int(whole * rule.scale)
     if side < 2:
         raise UsageError(f"a face of {side} pixels: too small to crop")
     zoom = (size - 1) / side
-    shift = -zoom * ((low + high) / 2 - side / 2)
+    shift = -zoom * ((low + high) / 2 + [0, rule.lower * whole] - side / 2)
     return Crop(np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]], [0, 0, 1.0]]), size, rule.levels)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatars.shade3d import Fragments, rasterise, vertex_normals
+from avatars.raster import Backend, rasterise
+from avatars.shade3d import Fragments, vertex_normals
 
 GREY = 180 / 255
 """Albedo of the drawn shape."""
@@ -15,15 +16,23 @@ LIGHTS = np.array([[-1, 1, 1], [1, 1, 1], [-1, -1, 1], [1, -1, 1], [0, 0, 1.0]])
 INTENSITY = 1.7
 
 
-def drawn(placed: np.ndarray, faces: np.ndarray, size: tuple[int, int], keep: np.ndarray | None = None) -> Fragments:
+def drawn(
+    placed: np.ndarray,
+    faces: np.ndarray,
+    size: tuple[int, int],
+    keep: np.ndarray | None = None,
+    *,
+    backend: Backend = "auto",
+) -> Fragments:
     """The mesh seen in parallel projection.
 
     placed (V, 3): x and y pixels from the picture's top left corner, z in the same scale, smaller nearer; faces (F, 3),
-    counter-clockwise from outside; size (width, height); keep (F,) bool: faces to draw, all without.
+    counter-clockwise from outside; size (width, height); keep (F,) bool: faces to draw, all without; backend as in
+    `avatars.raster.rasterise`.
     """
     far = 1000 * max(float(np.ptp(placed[:, 2])), 1.0)  # so far that perspective doesn't show
     nearest = placed[:, 2] - placed[:, 2].min()
-    return rasterise(np.column_stack([placed[:, :2], 1 / (far + nearest)]), faces, size, keep=keep)
+    return rasterise(np.column_stack([placed[:, :2], 1 / (far + nearest)]), faces, size, keep, backend=backend)
 
 
 def shape_picture(

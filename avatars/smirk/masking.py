@@ -28,6 +28,12 @@ def hull_mask(landmarks: np.ndarray, size: int = 224) -> np.ndarray:
     return cv2.fillConvexPoly(np.ones((size, size), np.uint8), hull, 0)
 
 
+def hole(outside: Tensor, rendered: Tensor, radius: int = RADIUS) -> Tensor:
+    """(B, 1, H, W), 1 where the face is taken out of the picture; arguments as in `masked`."""
+    wide = F.max_pool2d(1 - outside.to(rendered), 2 * radius + 1, stride=1, padding=radius)
+    return torch.maximum(wide, (rendered > 0).any(1, keepdim=True).to(rendered))
+
+
 def masked(
     picture: Tensor,
     outside: Tensor,
@@ -44,9 +50,7 @@ def masked(
     kept      (B, 1, H, W) or None: where 1, values are put back, channel by channel if above 0.
     colours   (B, 3, H, W): what is put back; the picture itself without. Another expression moves the face's colours.
     """
-    hole = F.max_pool2d(1 - outside.to(picture), 2 * radius + 1, stride=1, padding=radius)
-    hole = torch.maximum(hole, (rendered > 0).any(1, keepdim=True).to(picture))
-    out = picture * (1 - hole)
+    out = picture * (1 - hole(outside, rendered, radius).to(picture))
     if kept is None:
         return out
     back = (picture if colours is None else colours) * kept.to(picture)

@@ -18,12 +18,15 @@ from avatars.flame.layer import Flame
 from avatars.flame.maps import drawn, shape_picture
 from avatars.liveportrait.crop import paste_back, soft_mask
 from avatars.shade3d import Fragments
-from avatars.smirk.masking import SHARE, hull_mask, masked, sampled
+from avatars.smirk.masking import SHARE, hole, hull_mask, masked, sampled
 from studio.errors import WeightsError
 from studio.weights import locate, model, open_weights
 
 _EDGE = 16.0
-"""Pixels of the crop over which the painted part fades into the photo."""
+"""Pixels of the crop's border over which the painted part fades into the photo."""
+
+_FADE = 12.0
+"""Pixels of the crop round the face over which it does."""
 
 
 def face_triangles(faces: np.ndarray, path: str | Path | None = None) -> np.ndarray:
@@ -88,7 +91,17 @@ class Rerenderer:
         with torch.no_grad():
             painted = self.generator(given.to(weights.device, weights.dtype))[0].float().cpu()
         levels = (painted.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-        return paste_back(picture, crop, levels, soft_mask(crop.size, _EDGE))  # type: ignore[arg-type]
+        return paste_back(picture, crop, levels, self._mask(given, crop.points(landmarks)))  # type: ignore[arg-type]
+
+    def _mask(self, given: Tensor, landmarks: np.ndarray) -> np.ndarray:
+        """(224, 224) float32, 0..1: what is painted counts where the face was taken out, and fades round it: the rest
+        of the photo keeps its sharpness."""
+        import cv2
+
+        taken = hole(_tensor(hull_mask(landmarks)[None].astype(np.float32)), given[:, :3])[0, 0].numpy()
+        away = cv2.distanceTransform((taken == 0).astype(np.uint8), cv2.DIST_L2, 5)
+        near = np.clip(1 - away / _FADE, 0, 1)
+        return (near * soft_mask(SIZE, _EDGE)).astype(np.float32)
 
     def _placed(self, codes: FlameCodes) -> tuple[np.ndarray, np.ndarray]:
         """(V, 3) metres, posed, and (V, 3) pixels of the crop, z in the same scale."""

@@ -50,7 +50,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
     solid.add_argument(
         "--rig",
         metavar="HEAD",
-        help="a .glb, .gltf or .vrm with ARKit-named shapes, ICT-FaceKit's or GNM's .npz, or the word embedded",
+        help="a .glb, .gltf or .vrm with ARKit-named shapes, ICT-FaceKit's or GNM's .npz, FLAME's or SMPL-X's file, or "
+        "the word embedded",
     )
     solid.add_argument("--view-yaw", type=number(-180, 180), metavar="DEGREES", help="look at its left side (> 0)")
     solid.add_argument("--view-pitch", type=number(-89, 89), metavar="DEGREES", help="look from above (> 0)")

@@ -54,14 +54,21 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument(
         "--rig",
         metavar="HEAD",
-        help="the head that moves: a GLB or VRM with ARKit's shapes, or ICT-FaceKit's or GNM's .npz (default: ours)",
+        help="the head that moves: a GLB or VRM with ARKit's shapes, ICT-FaceKit's or GNM's .npz, FLAME's or SMPL-X's "
+        "file (default: ours)",
     )
     add_reduce(verb)
     verb.add_argument("--fps", type=rate, help="frames per second (default: the video's own, 60 for sound)")
     verb.add_argument(
         "--face", type=face, default=0, metavar="N", help="which face of a video, the largest first (default 1)"
     )
-    add_published(verb, models="of a video: embedded (default), deca, smirk or teaser")
+    published = add_published(verb, models="of a video: embedded (default), deca, smirk or teaser")
+    published.add_argument(
+        "--smooth",
+        type=number(0, 25),
+        metavar="FRAMES",
+        help="over which the model's crops are smoothed; 0 looks at each frame for itself (default 1)",
+    )
     spoken = verb.add_argument_group("speech")
     add_transcript(spoken)
     spoken.add_argument(
@@ -127,11 +134,13 @@ def _engine(args: argparse.Namespace) -> Any:
     from pipelines.output import is_video
 
     if args.model == "embedded":
-        if args.flame:
-            raise UsageError("--flame goes with --model deca, smirk or teaser")
+        if args.flame or args.smooth is not None:
+            raise UsageError(f"--{'flame' if args.flame else 'smooth'} goes with --model deca, smirk or teaser")
         return None
     if not is_video(args.source):
         raise UsageError(f"--model {args.model} sees the face of a video; {args.source} is none")
     from pipelines.flame import FlameEngine
 
-    return FlameEngine.from_pretrained(args.model, args.flame, device=args.device)
+    engine = FlameEngine.from_pretrained(args.model, args.flame, device=args.device)
+    engine.smooth = engine.smooth if args.smooth is None else args.smooth
+    return engine

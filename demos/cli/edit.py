@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
 from demos.cli import engine
-from demos.cli.options import add_common, add_expression, expression, face, number, pairs, reporter, sample, say
+from demos.cli.options import (
+    add_common,
+    add_expression,
+    add_published,
+    expression,
+    face,
+    number,
+    pairs,
+    reporter,
+    sample,
+    say,
+)
 from studio.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipelines.take import Still
 
 EPILOG = """\
 face-studio edit portrait.jpg --set smile=0.8 --yaw 10 -o out.png
@@ -14,6 +29,7 @@ face-studio edit portrait.jpg --au AU12=0.8 AU6=0.5 --gaze left -o out.png
 face-studio edit portrait.jpg --sheet expressions.png
 face-studio edit talk.mp4 --emotion joy=0.6 -o happy.mp4
 face-studio edit portrait.jpg --engine liveportrait --slider smile=0.8 wink=20 -o out.png
+face-studio edit portrait.jpg --model smirk --flame FLAME2020 --set smile=0.8 -o out.png
 
 Angles are degrees as seen in the picture: --yaw 15 turns the face to the picture's right, --pitch 10 down,
 --roll 8 tilts it clockwise. --gaze takes YAW,PITCH with the same signs, or left, right, up, down (sides of the
@@ -47,6 +63,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
         metavar="NAME=VALUE …",
         help="LivePortrait's own: smile brow wink blink pupil_x pupil_y a i u e o aaa eee woo move_x zoom eyes lips",
     )
+    add_published(verb, models="embedded (default), or smirk, whose neural renderer paints the expression")
     more = verb.add_argument_group("picture")
     more.add_argument(
         "--neutralize", type=number(0, 1), default=0.0, metavar="0..1", help="take the present expression out first"
@@ -69,6 +86,11 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(
             "where to? Give -o out.png for the edited picture, or --sheet grid.png for a grid of expressions"
         )
+    if args.model != "embedded":
+        say(args, str(_painted(args, source).save(args.output)))
+        return
+    if args.flame is not None:
+        raise UsageError("--flame goes with --model smirk")
     options = dict(
         **expression(args),
         gaze=args.gaze,
@@ -91,3 +113,29 @@ def run(args: argparse.Namespace) -> None:
         say(args, str(pipe.sheet(source, **options, progress=progress).save(args.sheet)))
     if args.output:
         say(args, str(pipe(source, **options, progress=progress).save(args.output, progress=progress)))
+
+
+def _painted(args: argparse.Namespace, source: Any) -> Still:
+    """The picture as --model's renderer paints it."""
+    from pipelines import NeuralEditPipeline
+    from pipelines.output import check_output, is_video
+
+    others = {
+        "--gaze": args.gaze,
+        "--yaw": args.yaw,
+        "--pitch": args.pitch,
+        "--roll": args.roll,
+        "--slider": args.slider,
+        "--sheet": args.sheet,
+        "--weights": args.weights,
+        "--blendshapes": args.blendshapes,
+    }
+    given = [option for option, value in others.items() if value]
+    if given or args.engine != "photo":
+        raise UsageError(f"{given[0] if given else '--engine'} doesn't go with --model, which paints expressions alone")
+    if is_video(source):
+        raise UsageError(f"{source}: --model paints a picture; for a video leave it out")
+    check_output(args.output, "picture")
+    path = None if args.model == "smirk" else args.model
+    pipe = NeuralEditPipeline.from_pretrained(path, args.flame, device=args.device)
+    return pipe(source, **expression(args), neutralize=args.neutralize, face=args.face)

@@ -22,6 +22,14 @@ doesn't show is filled in: a side view is plausible rather than true. A VRM allo
 avatars.export.vrm.VrmMeta gives other terms."""
 
 
+MAPS = {
+    "overlay": "its shape on the photo",
+    "normals": "its normals, as a ControlNet sees them",
+    "depth": "its depth, the nearest white",
+}
+"""Pictures of a FLAME head as it lies on the photo."""
+
+
 def add(verbs: argparse._SubParsersAction) -> None:
     """Declare the verb and its options."""
     verb = verbs.add_parser(
@@ -39,7 +47,14 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("--face", type=face, default=0, metavar="N", help="which face, the largest first (default 1)")
     verb.add_argument("--author", action="append", metavar="NAME", help="of a .vrm, who made it; may stand repeatedly")
     published = add_published(verb, models="embedded (default), deca, smirk, teaser or mica")
-    published.add_argument("--overlay", metavar="OUT", help="also a picture of the head's shape on the photo")
+    for name, what in MAPS.items():
+        published.add_argument(f"--{name}", metavar="OUT", help=f"also a picture of the head: {what}")
+    published.add_argument(
+        "--detail", metavar="OUT", help="also DECA's head as a dense mesh with its wrinkles: .ply, .obj"
+    )
+    published.add_argument(
+        "--crop", choices=("landmarks", "box"), default="landmarks", help="what DECA's crop is made round (landmarks)"
+    )
     moves = verb.add_argument_group("animation")
     moves.add_argument("--motion", metavar="TAKE", help="a take that moves it: .csv, .npz or .json")
     moves.add_argument("--audio", metavar="SPEECH", help="speech that it says")
@@ -64,7 +79,8 @@ def run(args: argparse.Namespace) -> None:
         portrait = sample("astronaut.jpg")
     if portrait is None:
         raise UsageError("which portrait? Give a picture, or --sample for the picture of the package")
-    if not args.output and not args.turntable:
+    maps = {name: getattr(args, name) for name in MAPS if getattr(args, name)}
+    if not (args.output or args.turntable or args.detail or maps):
         raise UsageError("where to? Give -o head.glb, or --turntable round.mp4")
     if args.motion and args.audio:
         raise UsageError("two motions: --motion and --audio; give one")
@@ -75,11 +91,18 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError("a motion goes into a head: give -o head.glb")
     if args.turntable:
         check_output(args.turntable, "video")
-    if args.overlay:
+    for name, target in maps.items():
         if args.model == "embedded":
-            raise UsageError("--overlay goes with --model deca, smirk, teaser or mica")
-        check_output(args.overlay, "picture")
+            raise UsageError(f"--{name} goes with --model deca, smirk, teaser or mica")
+        check_output(target, "picture")
+    if args.detail:
+        check_output(args.detail, "head")
     pipeline = ReconstructionPipeline.from_pretrained(args.model, args.flame, device=args.device)
+    for option, asked in (("--detail", args.detail), ("--crop box", args.crop == "box")):
+        if asked and getattr(pipeline.engine, "name", None) != "deca":
+            raise UsageError(f"{option} goes with --model deca")
+    if args.crop == "box":
+        pipeline.engine.boxes = True  # type: ignore[attr-defined]
     motion = None
     if args.motion:
         motion = FaceMotion.load(args.motion)
@@ -96,12 +119,17 @@ def run(args: argparse.Namespace) -> None:
         say(args, str(head.save(args.output, motion, tolerance=args.reduce, meta=meta)))
     if args.turntable:
         say(args, str(head.turntable(args.turntable)))
-    if args.overlay:
+    if args.detail:
+        from avatars.export import save_rig
+
+        save_rig(head.made.detailed(), args.detail)
+        say(args, args.detail)
+    for name, target in maps.items():
         from pipelines.portrait import read_picture
         from studio.picture import write_image
 
-        write_image(args.overlay, head.made.overlay(read_picture(portrait)[0]))
-        say(args, args.overlay)
+        write_image(target, head.made.picture(name, read_picture(portrait)[0]))
+        say(args, target)
 
 
 def _check_kind(args: argparse.Namespace) -> None:

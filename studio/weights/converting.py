@@ -41,6 +41,8 @@ def recognised(tree: Any) -> PublishedModel | None:
         parts = [part.rstrip(".") for part, _ in model.keys]
         if parts and any(key == parts[0] or key.startswith(f"{parts[0]}.") for key in keys):
             return model
+    if {"v_template", "f", "shapedirs", "lmk_faces_idx"} <= set(keys):
+        return MODELS["smplx"]
     if {"v_template", "f", "shapedirs"} <= set(keys) or {"template", "shapedirs", "regressor"} <= set(keys):
         return MODELS["flame"]
     return None

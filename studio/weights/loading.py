@@ -45,10 +45,13 @@ def load_into(
     return network.eval()
 
 
-def load_published(network: nn.Module, name: str, path: str | Path | None = None, *, prefix: str = "") -> nn.Module:
+def load_published(
+    network: nn.Module, name: str, path: str | Path | None = None, *, top: str | None = None, prefix: str = ""
+) -> nn.Module:
     """A network under the published weights of the model `name`, whose terms are told.
 
-    path  the file or its folder; None looks where `locate` looks. prefix: of the keys that are the network's.
+    path  the file or its folder; None looks where `locate` looks. top and prefix: which of its keys are the
+          network's, as in `state_dict`.
 
     Raises WeightsError where there is no file (with what to get, and where) or it is another network's.
     """
@@ -58,9 +61,9 @@ def load_published(network: nn.Module, name: str, path: str | Path | None = None
 
     known = model(name)
     file = locate(known, given=path)
-    arrays = state_dict(file, prefix=prefix)
+    arrays = state_dict(file, top, prefix=prefix)
     tell_terms(known)
-    return load_into(network, arrays, what=str(file))
+    return load_into(network, arrays, what=str(file) if top is None else f"{file}, {top}")
 
 
 def load_folded(network: nn.Module, arrays: Mapping[str, np.ndarray], *, what: str) -> nn.Module:

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="DECA runs on torch (extra: models)")
 
 from avatars.deca.albedo import SIDE, AlbedoModel
-from avatars.deca.detail import dense_mesh, normal_map
+from avatars.deca.detail import dense_mesh, dense_rig, normal_map
 from avatars.deca.shading import harmonic_shading, relit
 from avatars.flame.maps import depth_picture, drawn, normal_picture, overlay, shape_picture
 from avatars.rig import Material, Rig
@@ -56,6 +56,15 @@ def test_a_dense_mesh_has_the_bump(sheet) -> None:
     top = points[points[:, 2].argmax()]
     np.testing.assert_allclose(top, [-0.05, 0.05, 0.005], atol=0.002)
     assert (vertex_normals(points, triangles)[:, 2] > 0).all()  # counter-clockwise from outside
+
+
+def test_a_dense_rig_wears_the_texture(sheet) -> None:
+    """Each vertex has the texel that it was made of."""
+    made = dense_rig(sheet, bump())
+    assert len(made.neutral) == 128 * 128 and made.licence == sheet.licence
+    np.testing.assert_allclose(made.neutral[:, 0] / 0.2 + 0.5, made.uv[:, 0], atol=1e-3)
+    np.testing.assert_allclose(made.neutral[:, 1] / 0.2 + 0.5, made.uv[:, 1], atol=1e-3)
+    assert made.vertices(np.zeros(52)).shape == made.neutral.shape
 
 
 def test_light() -> None:

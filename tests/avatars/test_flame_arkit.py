@@ -12,9 +12,11 @@ pytest.importorskip("scipy", reason="scipy is not installed (extra: export)")
 from flame_like import JAW_OPEN, SPAN, bare, known_head, mix
 
 from avatars.flame.arkit import _UNSEEN, bounded, fit_arkit, fitted
+from avatars.flame.asset import save_flame
 from avatars.flame.correspondence import eyeballs, facemesh_landmarks, origin, person_of
 from avatars.flame.numpy_layer import flame_vertices
 from avatars.flame.rig import flame_rig
+from avatars.load_rig import load_rig
 from studio.arkit import ARKIT, INDEX
 from studio.errors import UsageError
 from studio.motion import FaceMotion, rotation_matrix
@@ -127,6 +129,14 @@ def test_as_a_rig(head, known) -> None:
     np.testing.assert_allclose(
         turned[own], (rig.neutral[own] - joint) @ rotation_matrix(0.4, 0.1, 0).T + joint, atol=1e-5
     )
+
+
+@pytest.mark.filterwarnings("ignore::studio.weights.LicenceWarning")
+def test_its_file_is_a_rig(head, tmp_path) -> None:
+    """Whoever opens heads opens FLAME, whatever its file is called."""
+    path = save_flame(tmp_path / "mine.safetensors", head[1])
+    rig = load_rig(path)
+    np.testing.assert_array_equal(rig.deltas, flame_rig(head[1]).deltas)
 
 
 def test_landmarks_that_disagree_are_left_out(head) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatars.facemesh import MEAN, MIRROR, POINTS_68
-from avatars.flame.crop import DECA, SMIRK, Crop, crop_of, cut_out, cut_out_all, smoothed
+from avatars.flame.crop import DECA, SMIRK, Crop, crop_of, crop_of_box, cut_out, cut_out_all, smoothed
 from studio.errors import UsageError
 
 SQUARE = np.array([[100.0, 60.0], [182.0, 160.0]])  # 82 wide, 100 tall, its middle at (141, 110)
@@ -26,6 +26,19 @@ def test_the_square_fills_the_crop(rule, side) -> None:
     corners = np.array([[141 - side / 2, 110 - side / 2], [141 + side / 2, 110 + side / 2]])
     np.testing.assert_allclose(crop.points(corners), [[0, 0], [223, 223]], atol=1e-9)
     np.testing.assert_allclose(crop.to_crop @ crop.to_picture, np.eye(3), atol=1e-12)
+
+
+def test_a_detectors_box() -> None:
+    """DECA's bbox: (82 + 100) / 2 * 1.25 = 113.75, cut to 113, and 91 * .12 = 10.92 pixels lower."""
+    box = SQUARE.reshape(-1)
+    corners = np.array([[141 - 56.5, 120.92 - 56.5], [141 + 56.5, 120.92 + 56.5]])
+    np.testing.assert_allclose(crop_of_box(box).points(corners), [[0, 0], [223, 223]], atol=1e-9)
+    points = np.zeros((68, 2)) + SQUARE.mean(0)
+    points[:2] = SQUARE
+    np.testing.assert_array_equal(crop_of_box(box, DECA).to_crop, crop_of(points, DECA).to_crop)
+    for wrong in ([1, 2, 3], [0, 0, np.nan, 1], [5, 5, 5, 5]):
+        with pytest.raises(UsageError):
+            crop_of_box(wrong)
 
 
 def test_values_are_those_of_the_picture() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from flame_like import known_head
 from avatars.flame.camera import project, to_pixels
 from avatars.flame.codes import FlameCodes
 from avatars.flame.correspondence import eyeballs
-from avatars.flame.crop import Crop
+from avatars.flame.crop import Crop, cut_out
 from avatars.flame.layer import Flame
 from avatars.smirk.masking import RADIUS, hull_mask, masked, sampled
 from avatars.smirk.rerender import Rerenderer, face_triangles
@@ -90,6 +91,11 @@ def test_it_goes_back_where_it_was(scene) -> None:
     outside[29:144, 49:164] = False
     assert (out[outside] == 90).all()
     assert ((out > 90) & (out < 255)).any()  # it fades
+    part = cut_out(photo, crop)
+    hull = 1 - hull_mask(marks) | (renderer.inputs(part, marks, codes, codes)[0, 0].numpy() > 0)
+    away = cv2.distanceTransform(1 - hull.astype(np.uint8), cv2.DIST_L2, 5)[1::2, 1::2]
+    seen = (out[31:143, 51:163] != 90).any(2)
+    assert seen[away == 0].all() and not seen[away > RADIUS + 18].any()  # what lies off the face stays sharp
 
 
 def test_masks() -> None:

@@ -20,8 +20,9 @@ from flame_like import known_head
 
 from avatars.flame.camera import project
 from avatars.flame.codes import FlameCodes
-from avatars.flame.crop import DECA, SMIRK, crop_of
+from avatars.flame.crop import DECA, SMIRK, crop_of, crop_of_box
 from avatars.flame.layer import Flame
+from avatars.flame.lighting import from_direction
 from avatars.load_rig import load_rig
 from avatars.load_take import load_take
 from demos.cli import main
@@ -30,6 +31,7 @@ from pipelines import ReconstructionPipeline
 from pipelines.flame import FlameEngine, identified
 from studio.arkit import ARKIT
 from studio.errors import UsageError, WeightsError
+from studio.media import read_image
 from studio.motion import FaceMotion
 
 pytestmark = pytest.mark.filterwarnings("ignore::studio.weights.LicenceWarning")
@@ -45,8 +47,12 @@ FILES = {"smirk": "SMIRK_em1.pt", "deca": "deca_model.tar", "mica": "mica.tar", 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """FLAME's files, made of formulas."""
-    return Path(recipe("flame_synthetic").write(tmp_path_factory.mktemp("flame"), SEED))
+    """FLAME's files, made of formulas, a texture space among them."""
+    place = Path(recipe("flame_synthetic").write(tmp_path_factory.mktemp("flame"), SEED))
+    basis = np.zeros((512, 512, 3, 50), np.float16)
+    basis[::16, :, :, 0] = 20
+    np.savez(place / "FLAME_texture.npz", mean=np.full((512, 512, 3), 120, np.float32), tex_dir=basis)
+    return place
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +96,15 @@ def test_from_checkpoint_to_glb(name, checkpoint, folder, portrait, tmp_path) ->
     assert 0 <= head.weights.min() <= head.weights.max() <= 1.2
     assert (head.made.detail is not None) == (name == "deca")
     if name == "deca":
+        np.testing.assert_array_equal(head.made.light(read_image(portrait).rgb), head.made.codes.light[0])
+        assert pipeline.engine.albedo.components == 50
         assert head.rig.materials[0].normal.shape == (256, 256, 3)
         assert abs(head.made.detail).max() <= 0.01
+        dense = head.made.detailed()
+        assert len(dense.neutral) > 3000 and np.isfinite(dense.neutral).all()
+    else:
+        with pytest.raises(UsageError, match="only DECA"):
+            head.made.detailed()
     if name != "mica":
         check_gradients(pipeline.engine, head.made.codes)
     again = load_rig(head.save(tmp_path / "head.glb").path)
@@ -174,6 +187,19 @@ def test_a_right_answer_lies_on_the_face(known, observed) -> None:
     changed = np.argwhere((drawn != picture).any(2))[:, ::-1]
     assert np.abs(np.median(changed, 0) - made.placed[:, :2].mean(0)).max() < face.eye_span
     assert made.depth().max() > 0.9
+    lit = made.relit(picture, from_direction((1, 0, 0.4)))
+    left, right = (
+        made.placed[:, 0] < np.median(made.placed[:, 0]) - 10,
+        made.placed[:, 0] > np.median(made.placed[:, 0]),
+    )
+    column, row = made.placed[:, :2].astype(int).T
+    gain = lit[row, column].mean(1) / np.maximum(picture[row, column].mean(1), 1)
+    assert np.median(gain[right]) > 1.1 * np.median(gain[left])  # the light comes from the picture's right
+    np.testing.assert_array_equal(lit[made.depth() == 0], picture[made.depth() == 0])
+    np.testing.assert_array_equal(made.picture("depth", picture)[..., 1], np.rint(255 * made.depth()))
+    np.testing.assert_array_equal(made.picture("normals", picture), made.normals())
+    with pytest.raises(UsageError, match="overlay, normals and depth"):
+        made.picture("albedo", picture)
     nose = made.landmarks[30].round().astype(int)
     assert made.normals()[nose[1], nose[0], 2] > 180  # the nose's tip faces the viewer
 
@@ -318,6 +344,7 @@ def test_capture_through_the_engine(known, observed, tmp_path) -> None:
     with pytest.raises(UsageError, match="MICA"):
         FlameEngine("mica", engine.asset, torch.nn.Identity()).watch(video)
     assert main(["capture", str(video), "--flame", "f.pkl", "-o", str(tmp_path / "b.csv")]) == 2
+    assert main(["capture", str(video), "--smooth", "2", "-o", str(tmp_path / "b.csv")]) == 2
     assert main(["capture", "a.wav", "--model", "smirk", "-o", str(tmp_path / "b.csv")]) == 2
 
 
@@ -346,6 +373,8 @@ def test_each_model_has_its_crop(asset, observed) -> None:
     for name, rule in (("deca", DECA), ("smirk", SMIRK), ("teaser", SMIRK)):
         engine = FlameEngine(name, asset, torch.nn.Identity())
         np.testing.assert_array_equal(engine.crop(face).to_crop, crop_of(face.landmarks, rule).to_crop)
+    boxes = FlameEngine("deca", asset, torch.nn.Identity(), boxes=True)
+    np.testing.assert_array_equal(boxes.crop(face).to_crop, crop_of_box(face.box).to_crop)
 
 
 def test_what_is_missing_says_where_to_get_it(tmp_path, monkeypatch) -> None:
@@ -401,10 +430,20 @@ def test_the_command_line(checkpoint, folder, portrait, tmp_path, capsys) -> Non
     weights[:, ARKIT.index("jawOpen")] = 0.2, 0.5, 0.3
     FaceMotion(weights, Fraction(25)).save(tmp_path / "take.csv")
     words += ["--motion", str(tmp_path / "take.csv")]
-    code = main([*words, "-o", str(tmp_path / "head.glb"), "--overlay", str(tmp_path / "over.png")])
+    maps = {name: tmp_path / f"{name}.png" for name in ("overlay", "normals", "depth")}
+    code = main([*words, "-o", str(tmp_path / "head.glb"), *(f"--{name}={path}" for name, path in maps.items())])
     assert code == 0, capsys.readouterr().err
     np.testing.assert_allclose(load_take(tmp_path / "head.glb").weights, weights, atol=1.1e-3)
     assert (tmp_path / "head.glb").stat().st_size > 500_000
-    assert (tmp_path / "over.png").is_file()
+    photo = read_image(portrait).rgb
+    made = {name: read_image(path).rgb for name, path in maps.items()}
+    assert all(picture.shape == photo.shape for picture in made.values())
+    nothing = ~made["normals"].any(2)
+    np.testing.assert_array_equal(made["overlay"][nothing], photo[nothing])
+    assert not made["depth"][nothing].any()
     assert main(["reconstruct", str(portrait), "-o", str(tmp_path / "b.glb"), "--overlay", "o.png"]) == 2
+    assert main(["reconstruct", str(portrait), "--detail", str(tmp_path / "d.ply")]) == 2
+    dense = ["reconstruct", str(portrait), "--model", str(checkpoint("deca")), "--flame", str(folder)]
+    assert main([*dense, "--crop", "box", "--detail", str(tmp_path / "d.ply")]) == 0, capsys.readouterr().err
+    assert (tmp_path / "d.ply").stat().st_size > 100_000
     assert main([*words[:2], "--model", "smrik", "-o", str(tmp_path / "b.glb")]) == 2

@@ -16,6 +16,7 @@ from flame_like import known_head
 
 from avatars.flame.codes import FlameCodes
 from avatars.smirk.rerender import Rerenderer
+from demos.cli import main
 from demos.cli.options import sample
 from pipelines.flame import FlameEngine
 from pipelines.flame_edit import NeuralEditPipeline
@@ -89,16 +90,60 @@ def test_a_picture(edit) -> None:
     assert np.abs(shapes[0] - shapes[2]).max() > 0.05
 
 
-@pytest.mark.slow
-def test_from_a_checkpoint(tmp_path) -> None:
+def test_one_face_or_all(edit) -> None:
+    from studio.media import read_image
+
+    two = np.concatenate([read_image(sample("astronaut.jpg")).rgb] * 2, 1)
+    for face, halves in ((0, 1), ("all", 2)):
+        changed = (edit(two, shapes={"jawOpen": 0.8}, face=face).image != two).any(2)
+        assert int(changed[:, :512].any()) + int(changed[:, 512:].any()) == halves
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """SMIRK_em1.pt and FLAME's folder, filled by recipe."""
+    place = tmp_path_factory.mktemp("smirk")
     vectors = Vectors("smirk")
     weights = vectors.arrays("smirk_encoder") | vectors.arrays("smirk_generator")
-    torch.save({key: torch.from_numpy(np.asarray(value)) for key, value in weights.items()}, tmp_path / "SMIRK_em1.pt")
-    folder = recipe("flame_synthetic").write(tmp_path / "flame", SEED)
+    torch.save({key: torch.from_numpy(np.asarray(value)) for key, value in weights.items()}, place / "SMIRK_em1.pt")
+    folder = recipe("flame_synthetic").write(place / "flame", SEED)
     with pytest.raises(WeightsError, match=r"FLAME_masks\.pkl"):
-        NeuralEditPipeline.from_pretrained(tmp_path / "SMIRK_em1.pt", folder)
+        NeuralEditPipeline.from_pretrained(place / "SMIRK_em1.pt", folder)
     (folder / "FLAME_masks.pkl").write_bytes(pickle.dumps({"face": np.arange(500, 3000)}))
-    made = NeuralEditPipeline.from_pretrained(tmp_path / "SMIRK_em1.pt", folder / "generic_model.pkl")
+    return place / "SMIRK_em1.pt", folder
+
+
+@pytest.mark.slow
+def test_the_command_line(published, shared, tmp_path, capsys) -> None:
+    """A large photo: its size stays, and what lies outside the face's square; the same command gives the same."""
+    from studio.media import read_image
+
+    photo = shared / "data" / "portraits" / "neutral_long_hair.png"
+    words = ["edit", str(photo), "--model", str(published[0]), "--flame", str(published[1])]
+    outputs = [tmp_path / name for name in ("one.png", "again.png")]
+    for output in outputs:
+        assert main([*words, "--set", "smile=0.8", "-o", str(output)]) == 0, capsys.readouterr().err
+    before, *after = (read_image(path).rgb for path in (photo, *outputs))
+    assert after[0].shape == before.shape
+    np.testing.assert_array_equal(after[0], after[1])
+    rows, columns = np.nonzero((after[0] != before).any(2))
+    assert len(rows) > 10_000
+    high, wide = np.ptp(rows), np.ptp(columns)
+    assert abs(high - wide) < 0.2 * high and high < 0.9 * min(before.shape[:2])  # a square round the face
+    for more in (
+        ["--yaw", "5"],
+        ["--gaze", "left"],
+        ["--engine", "liveportrait"],
+        ["--sheet", str(tmp_path / "s.png")],
+    ):
+        assert main([*words, *more, "-o", str(tmp_path / "none.png")]) == 2
+    assert main([*words[:2], "--flame", str(published[1]), "-o", str(tmp_path / "none.png")]) == 2
+    assert not (tmp_path / "none.png").exists()
+
+
+@pytest.mark.slow
+def test_from_a_checkpoint(published) -> None:
+    made = NeuralEditPipeline.from_pretrained(published[0], published[1] / "generic_model.pkl")
     out = made(sample("astronaut.jpg"), shapes={"jawOpen": 1.0})
     assert out.image.shape == (512, 512, 3)
     assert np.abs(out.image.astype(int) - made(sample("astronaut.jpg")).image).max() > 0
