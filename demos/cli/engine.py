@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import replace
 from typing import Any
 
 from studio.errors import UsageError
 
+ANIMALS = "liveportrait-animals"
 ENGINES = ("photo", "liveportrait")
 SPEAKERS = ("lips", "joyvasa", "joyvasa-original")
 
 
-def add_engine(verb: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """--engine, --weights and --blendshapes; returns their group."""
+def add_engine(verb: argparse.ArgumentParser, *more: str) -> argparse._ArgumentGroup:
+    """--engine (with `more` names), --weights and --blendshapes; returns their group."""
     group = verb.add_argument_group("engine")
     group.add_argument(
         "--engine",
-        choices=ENGINES,
+        choices=(*ENGINES, *more),
         default="photo",
-        help="what draws: the embedded photo avatar (default) or LivePortrait",
+        help="what draws: the embedded photo avatar (default) or LivePortrait" + (", of animals too" if more else ""),
     )
     group.add_argument("--weights", metavar="FOLDER", help="where the files of LivePortrait and JoyVASA are")
     group.add_argument("--blendshapes", metavar="MAP", help="a map of your own, as `face-studio refit` writes it")
@@ -28,7 +30,15 @@ def add_engine(verb: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 def add_transfer(verb: argparse.ArgumentParser) -> None:
     """What LivePortrait's users know, and the model of speech."""
-    group = add_engine(verb)
+    group = add_engine(verb, ANIMALS)
+    group.add_argument(
+        "--box",
+        action="append",
+        type=box,
+        metavar="X,Y,W,H",
+        help="LivePortrait: where a head is that can't be found, in pixels; again for another (default for animals: "
+        "the largest square in the middle)",
+    )
     group.add_argument(
         "--driver-model",
         choices=SPEAKERS,
@@ -45,6 +55,17 @@ def add_transfer(verb: argparse.ArgumentParser) -> None:
     copy.add_argument(
         "--smooth", choices=("kalman", "one-euro", "off"), default="kalman", help="of the driver's motion"
     )
+
+
+def box(text: str) -> tuple[float, ...]:
+    """`X,Y,W,H` in pixels."""
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
+        raise argparse.ArgumentTypeError(f"{text!r}: write X,Y,WIDTH,HEIGHT in pixels, as in 120,40,300,300")
+    return numbers
 
 
 def avatar(args: argparse.Namespace) -> Any:
@@ -76,8 +97,15 @@ def speaker(args: argparse.Namespace) -> Any:
 
 def transfer(args: argparse.Namespace, speaker: Any = None) -> Any:
     """`TransferSettings` of the options, over the speaker's own; None where nothing was asked for."""
+    from avatars.liveportrait.settings import ANIMALS as ANIMALS_RULE
     from avatars.liveportrait.settings import TransferSettings
 
+    if args.engine == ANIMALS:
+        asked = [option for option, given in _people_alone(args).items() if given]
+        if asked:
+            raise UsageError(f"{asked[0]} is for people: an animal takes the driver's head and expression as they are")
+        settings = replace(ANIMALS_RULE, smooth=args.smooth)
+        return None if settings == ANIMALS_RULE or speaker is not None else settings
     base = getattr(speaker, "transfer", TransferSettings())
     settings = replace(
         base,
@@ -90,3 +118,16 @@ def transfer(args: argparse.Namespace, speaker: Any = None) -> Any:
         smooth=args.smooth,
     )
     return None if settings == base else settings
+
+
+def _people_alone(args: argparse.Namespace) -> dict[str, Any]:
+    """What is given of the options that the animals' rule doesn't know."""
+    return {
+        "--region": args.region != "all",
+        "--absolute": args.absolute,
+        "--no-stitching": args.no_stitching,
+        "--normalize-lip": args.normalize_lip,
+        "--retarget-eyes": args.retarget_eyes,
+        "--retarget-lips": args.retarget_lips,
+        "--driver-head": args.driver_head not in (None, "relative"),
+    }

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,49 +12,20 @@ import pytest
 torch = pytest.importorskip("torch", reason="LivePortrait runs on torch (extra: models)")
 
 from liveportrait_parts import published_folder, tiny_networks
-from pipeline_fakes import Driver, Tracker, face
+from liveportrait_takes import Performance, images, picture, short, template, tone
+from pipeline_fakes import Avatar, Driver, Tracker, face
 
 from avatars.liveportrait.avatar import LivePortraitAvatar
-from avatars.liveportrait.native import NativeMotion
 from avatars.liveportrait.settings import TransferSettings
+from avatars.liveportrait.template import read_template
 from pipelines import ExpressionEditPipeline, TalkingPortraitPipeline
 from studio.errors import UsageError, WeightsError
-from studio.media import Audio, Clip, VideoWriter
+from studio.media import Clip, VideoWriter
 from studio.motion import FaceMotion
-
-
-def picture(width: int = 320, height: int = 240) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
-
-
-def tone(seconds: float) -> Audio:
-    return Audio.from_array(0.5 * np.sin(np.arange(int(seconds * 16000)) / 10).astype(np.float32), 16000)
 
 
 def pipeline(*faces, **parts) -> TalkingPortraitPipeline:
     return TalkingPortraitPipeline(Tracker(*faces), avatar=LivePortraitAvatar(tiny_networks()), **parts)
-
-
-class Performance:
-    """Speech that opens into LivePortrait's own numbers: a slow turn."""
-
-    lively = True
-    transfer = TransferSettings(relative=False, multiplier=1.2)
-
-    def native(self, audio, fps):
-        first = np.zeros(73, np.float32)
-        first[66] = 1
-        for start in range(0, 20, 8):
-            numbers = np.repeat(first[None], min(8, 20 - start), 0)
-            numbers[:, 68] = np.arange(start, start + len(numbers))
-            yield NativeMotion(numbers, first, Fraction(fps), start=start, made=True)
-
-    def stream(self, audio, fps):
-        raise AssertionError("LivePortrait takes the numbers themselves")
-
-
-def images(take) -> list[np.ndarray]:
-    return [frame.image for frame in take.frames]
 
 
 def test_the_embedded_speech_driver_moves_it() -> None:
@@ -98,6 +68,35 @@ def test_several_faces_keep_apart() -> None:
     assert np.array_equal(one[5][:, 40:100], both[5][:, 40:100])
 
 
+def test_a_template_drives_as_the_take_it_was_saved_from(shared: Path, tmp_path: Path) -> None:
+    take = pipeline()(picture(), driver=short(shared))
+    take.save(tmp_path / "take.safetensors")
+    take.save(tmp_path / "take.pkl")
+    again = pipeline()(picture(), driver=tmp_path / "take.safetensors")
+    assert all(np.array_equal(a, b) for a, b in zip(images(take), images(again)))
+    slow = pipeline()(picture(), motion=read_template(tmp_path / "take.pkl"), fps=50)
+    assert slow.fps == 50 and slow.total == len(images(slow)) >= 12
+
+
+def test_a_template_drives_any_avatar(tmp_path: Path) -> None:
+    path = template(tmp_path)
+    take = TalkingPortraitPipeline(Tracker(), avatar=Avatar)(picture(), driver=path, audio=tone(0.24))
+    np.testing.assert_allclose(np.degrees(take.motion.head[:, 0]), -np.arange(6), atol=1e-3)
+    with pytest.raises(UsageError, match=r"none drives; write \.csv"):
+        take.save(tmp_path / "x.pkl")
+
+
+def test_another_background(tmp_path: Path) -> None:
+    clear = np.dstack([picture(), np.full((240, 320), 255, np.uint8)])
+    clear[:, :60, 3] = 0
+    for source in ({"driver": template(tmp_path)}, {"audio": tone(0.2)}):
+        pipe = pipeline(driver=Driver(), layers=[])
+        frame = images(pipe(clear, **source, background="transparent"))[2]
+        assert frame.shape == (240, 320, 4) and not frame[:, :50, 3].any() and frame[120, 160, 3] == 255
+        red = images(pipe(clear, **source, background="#ff0000"))[2]
+        assert red.shape == (240, 320, 3) and (red[:, :50] == (255, 0, 0)).all()
+
+
 @pytest.mark.parametrize(
     "transfer",
     [
@@ -115,25 +114,6 @@ def test_ways_of_copying(shared: Path, transfer: TransferSettings) -> None:
     take = pipeline()(picture(), driver=short(shared), transfer=transfer)
     frames = images(take)
     assert len(frames) == 6 and frames[0].shape == (240, 320, 3)
-
-
-def short(shared: Path) -> Path:
-    """Six frames of a real clip."""
-    path = Path(SHORT)
-    if not path.exists():
-        with VideoWriter(path, 25, size=(512, 512)) as writer:
-            for frame, _ in zip(Clip.open(shared / "data/videos/talk_woman_25fps.mp4").frames(), range(6)):
-                writer.write(frame.image)
-    return path
-
-
-SHORT = ""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _short_clip(tmp_path_factory: pytest.TempPathFactory):
-    global SHORT
-    SHORT = str(tmp_path_factory.mktemp("short") / "six.mp4")
 
 
 def test_the_head_can_be_left_out(shared: Path) -> None:
@@ -170,7 +150,7 @@ def test_a_video_is_edited(shared: Path) -> None:
     pipe = ExpressionEditPipeline(Tracker(), LivePortraitAvatar(tiny_networks()))
     take = pipe(short(shared), shapes={"smile": 0.5})
     frames = images(take)
-    assert len(frames) == 6 and frames[0].shape == (512, 512, 3)
+    assert len(frames) == 6 and frames[0].shape == (256, 256, 3)
     with pytest.raises(UsageError, match="a picture"):
         pipe(short(shared), sliders={"smile": 0.5})
 
