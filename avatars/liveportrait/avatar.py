@@ -68,6 +68,7 @@ class LivePortraitAvatar:
         device: Any = None,
         dtype: Any = None,
         batch: int | None = None,
+        compiled: str = "off",
         settings: TransferSettings | None = None,
         blendshapes: BlendshapeMap | str | Path = DEFAULT,
         crop: CropSettings = CropSettings(),
@@ -75,7 +76,7 @@ class LivePortraitAvatar:
         """Opens the files as their authors publish them (`Networks.from_pretrained` says which and where).
 
         animal       the animals' variant.
-        device, dtype, batch   see `Networks`.
+        device, dtype, batch, compiled   see `Networks`.
         blendshapes  a map, or the file of one.
 
         Raises `MissingExtraError` without torch, `WeightsError` for files that are missing or another network's.
@@ -86,7 +87,8 @@ class LivePortraitAvatar:
 
         if not isinstance(blendshapes, BlendshapeMap):
             blendshapes = BlendshapeMap.load(blendshapes)
-        networks = Networks.from_pretrained(folder, animal=animal, device=device, dtype=dtype, batch=batch)
+        how = {"device": device, "dtype": dtype, "batch": batch, "compiled": compiled}
+        networks = Networks.from_pretrained(folder, animal=animal, **how)
         return cls(networks, settings=settings, blendshapes=blendshapes, crop=crop)
 
     @property

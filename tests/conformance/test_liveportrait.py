@@ -14,7 +14,8 @@ torch = pytest.importorskip("torch", reason="LivePortrait runs on torch (extra: 
 from avatars.liveportrait import keypoints as kpts
 from avatars.liveportrait import retargeting
 from avatars.liveportrait.appearance import AppearanceFeatureExtractor
-from avatars.liveportrait.generator import SpadeGenerator, convolved_repeats
+from avatars.liveportrait.blocks import convolved_repeats
+from avatars.liveportrait.generator import SpadeGenerator
 from avatars.liveportrait.motion import MotionExtractor
 from avatars.liveportrait.warping import WarpingNetwork
 
@@ -149,9 +150,11 @@ def test_half_precision_stays_near(case: Case, dtype: torch.dtype, within: float
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_repeated_pixels_are_multiplied_once(factor: int) -> None:
+@pytest.mark.parametrize("solid", [False, True])
+def test_repeated_pixels_are_multiplied_once(factor: int, solid: bool) -> None:
     torch.manual_seed(0)
-    conv, x = torch.nn.Conv2d(5, 7, 3, padding=1), torch.randn(2, 5, 6, 4)
+    make, depth = (torch.nn.Conv3d, (3,)) if solid else (torch.nn.Conv2d, ())
+    conv, x = make(5, 7, 3, padding=1), torch.randn(2, 5, *depth, 6, 4)
     with torch.no_grad():
-        whole = conv(torch.nn.functional.interpolate(x, scale_factor=factor, mode="nearest"))
+        whole = conv(x.repeat_interleave(factor, -1).repeat_interleave(factor, -2))
         torch.testing.assert_close(convolved_repeats(x, conv, factor), whole, atol=1e-6, rtol=1e-5)
