@@ -66,7 +66,9 @@ class ConvNorm3d(nn.Module):
         else:
             x = self.conv(x)
         x = F.relu(self.norm(x))
-        return F.avg_pool3d(x, (1, 2, 2)) if self.scale == "down" else x
+        if self.scale == "down":  # avg_pool3d has no half precision on CPUs
+            return F.avg_pool2d(x.flatten(1, 2), 2).unflatten(1, x.shape[1:3])
+        return x
 
 
 class Residual3d(nn.Module):

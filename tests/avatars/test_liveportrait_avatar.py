@@ -33,22 +33,22 @@ def face(shared: Path):
 
 
 @pytest.mark.slow
-def test_published_files_are_opened_and_draw(shared: Path, tmp_path: Path) -> None:
-    folder = published_folder(shared, tmp_path)
+def test_published_files_are_opened(shared: Path, tmp_path: Path) -> None:
+    """`tests/pipelines` draws with them."""
+    folder = published_folder(shared)
     avatar = LivePortraitAvatar.from_pretrained(folder, device="cpu")
     assert avatar.networks.terms.startswith("LivePortrait: MIT")
     image, seen = portrait_of(shared)
     face = avatar(image, seen)
     assert face.volume.shape == (1, 32, 16, 64, 64) and face.x.shape == (1, 21, 3)
-    drawn = face.render_frame(FaceMotion.still(1, 25, {"jawOpen": 1.0}).weights[0])
-    assert drawn.shape == image.shape and drawn.dtype == np.uint8
-    outside = cut_corners(face, image)
-    assert np.array_equal(drawn[outside], image[outside]) and not np.array_equal(drawn, image)
 
-    bad = folder / "liveportrait" / "base_models" / "motion_extractor.pth"
+    for path in folder.rglob("*.pth"):
+        (tmp_path / path.name).symlink_to(path)
+    bad = tmp_path / "motion_extractor.pth"
+    bad.unlink()
     torch.save({"detector.norm.weight": torch.ones(3)}, bad)
     with pytest.raises(WeightsError, match=rf"{re.escape(str(bad))}: not this network's weights"):
-        LivePortraitAvatar.from_pretrained(folder)
+        LivePortraitAvatar.from_pretrained(tmp_path)
 
 
 def cut_corners(face, image: np.ndarray) -> np.ndarray:
