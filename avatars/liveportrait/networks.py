@@ -100,7 +100,7 @@ class Networks:
         *,
         animal: bool = False,
         device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         batch: int | None = None,
         compiled: str = "off",
     ) -> Networks:
@@ -108,7 +108,7 @@ class Networks:
 
         folder   see `files.files`.
         device   default: CUDA where there is one, else the CPU.
-        dtype    default: float16 on CUDA, float32 elsewhere.
+        dtype    of torch, or its name; default: float16 on CUDA, float32 elsewhere.
 
         Raises `WeightsError` that says what to get, where, under which licence and where to put it, or which keys of a
         file are not this network's.
@@ -117,6 +117,8 @@ class Networks:
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if dtype is None:
             dtype = torch.float16 if device.type == "cuda" else torch.float32
+        if isinstance(dtype, str):
+            dtype = getattr(torch, dtype, dtype)
         if dtype not in (*HALF, torch.float32):
             raise UsageError(f"dtype is float32, float16 or bfloat16, not {dtype}")
         known = published(animal)

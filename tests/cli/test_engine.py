@@ -52,6 +52,8 @@ def test_animals_have_a_rule_of_their_own() -> None:
 def test_what_does_not_go_together() -> None:
     with pytest.raises(UsageError, match="--engine liveportrait"):
         avatar(options("--weights", "x"))
+    with pytest.raises(UsageError, match="--compile and --precision"):
+        avatar(options("--precision", "bfloat16"))
     with pytest.raises(UsageError, match="JoyVASA hears the sound alone"):
         speaker(options("--driver-model", "joyvasa", "--transcript", "hello"))
 
