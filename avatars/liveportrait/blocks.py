@@ -67,7 +67,7 @@ class ConvNorm3d(nn.Module):
             x = self.conv(x)
         x = F.relu(self.norm(x))
         if self.scale == "down":  # avg_pool3d has no half precision on CPUs
-            return F.avg_pool2d(x.flatten(1, 2), 2).unflatten(1, x.shape[1:3])
+            return F.avg_pool2d(x.flatten(1, 2), 2).view(*x.shape[:3], x.shape[3] // 2, x.shape[4] // 2)
         return x
 
 
