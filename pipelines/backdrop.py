@@ -11,6 +11,7 @@ import numpy as np
 from pipelines.portrait import Portrait, read_picture
 from studio.backdrop import fitted, laid_over
 from studio.errors import MediaError, UsageError
+from studio.observation import Head
 
 TRANSPARENT = "transparent"
 
@@ -46,6 +47,11 @@ def cut_out(portrait: Portrait) -> Portrait:
     """
     if portrait.alpha is not None:
         return portrait
+    if any(isinstance(face, Head) for face in portrait.faces):
+        raise MediaError(
+            f"{portrait.name}: a head that was placed by a box can't be told from the background; give a PNG with "
+            "transparency"
+        )
     from avatars.photo.layers import make_layers
     from avatars.pose import fit_pose
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from pipelines.scene import Scene
 from pipelines.take import Take
 from studio.motion import FaceMotion
 from studio.observation import Observation
+
+Item = TypeVar("Item")
 
 FADE = 6
 """Frames over which the edit comes and goes where the face appears and is lost."""
@@ -75,12 +78,12 @@ def edit_video(
     return Take(clip.fps, clip.size, audio, total, move, frames, cancel)
 
 
-def observed(clip: Any, face: int | str) -> Iterator[Seen]:
-    """Each frame of the clip with the chosen faces in it."""
+def observed(clip: Any, face: int | str, fps: Fraction | None = None) -> Iterator[Seen]:
+    """Each frame of the clip (at its own rate, or at `fps`) with the chosen faces in it."""
     from controls.tracker import FaceTracker
 
     tracker = FaceTracker(max_faces=1 if face == 0 else 8)
-    for frame, faces in tracker.track(clip.frames_at(clip.fps)):
+    for frame, faces in tracker.track(clip.frames_at(fps or clip.fps)):
         here = [f for f in faces if f.confidence > 0 or f.time == frame.time]  # seen, or bridged over a short gap
         chosen = here if face == "all" else [f for f in here if f.face_id == face]
         yield Seen(frame.image, {f.face_id: f for f in chosen}, tuple(f for f in here if f not in chosen))
@@ -108,23 +111,26 @@ def steadied(frames: Iterable[Seen]) -> Iterator[Seen]:
             faces[who] = replace(face, landmarks=(total / weight).astype(np.float32))
         return Seen(now.image, faces, now.others)
 
-    return (centre(window) for window in _windows(frames, reach))
+    return (centre(window) for window in windows(frames, reach))
 
 
 def faded(frames: Iterable[Seen]) -> Iterator[tuple[Seen, dict[int, float]]]:
     """Each frame with the strength 0..1 of the edit of each of its faces."""
-    for window in _windows(frames, FADE):
-        strengths = {}
-        for who in window[FADE].faces:
-            nearest = FADE + 1
-            for k in range(1, FADE + 1):
-                sides = (window[FADE - k], window[FADE + k])
-                if any(side is not None and who not in side.faces for side in sides):
-                    nearest = k
-                    break
-            t = nearest / (FADE + 1)
-            strengths[who] = t * t * (3 - 2 * t)
-        yield window[FADE], strengths
+    for window in windows(frames, FADE):
+        yield window[FADE], {who: strength(window, who) for who in window[FADE].faces}
+
+
+def strength(window: Sequence[Any], who: int) -> float:
+    """0..1 for a face in the middle of a window, whose items have `faces` (None beyond the clip's ends): less than 1
+    within `FADE` frames of one that it is not in."""
+    middle, nearest = len(window) // 2, FADE + 1
+    for k in range(1, FADE + 1):
+        sides = (window[middle - k], window[middle + k])
+        if any(side is not None and who not in side.faces for side in sides):
+            nearest = k
+            break
+    t = nearest / (FADE + 1)
+    return t * t * (3 - 2 * t)
 
 
 def edited(frame: Seen, strengths: dict[int, float], change: Change, avatar: Callable[..., Any]) -> np.ndarray:
@@ -141,9 +147,9 @@ def _moved(a: Observation, b: Observation) -> float:
     return float(np.linalg.norm(a.landmarks[:468, :2].mean(0) - b.landmarks[:468, :2].mean(0))) / max(a.eye_span, 1.0)
 
 
-def _windows(frames: Iterable[Seen], reach: int) -> Iterator[list[Seen | None]]:
+def windows(frames: Iterable[Item], reach: int) -> Iterator[list[Item | None]]:
     """For each frame the 2 * reach + 1 frames round it; None beyond the ends."""
-    window: deque[Seen | None] = deque([None] * (2 * reach + 1), 2 * reach + 1)
+    window: deque[Item | None] = deque([None] * (2 * reach + 1), 2 * reach + 1)
     for frame in frames:
         window.append(frame)
         if window[reach] is not None:

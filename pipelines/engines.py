@@ -17,21 +17,24 @@ from pipelines.drive import Drive, Layer, added, open_sound
 from pipelines.portrait import Portrait
 from studio.errors import UsageError
 from studio.motion import FaceMotion
+from studio.observation import Observation
 
 if TYPE_CHECKING:
     from avatars.liveportrait.native import NativeMotion
     from avatars.liveportrait.settings import TransferSettings
     from studio.media import Audio
 
-ENGINES = ("photo", "liveportrait")
-"""Names of the command line: the embedded photo avatar, and LivePortrait on the user's own files."""
+ANIMALS = "liveportrait-animals"
+ENGINES = ("photo", "liveportrait", ANIMALS)
+"""Names of the command line: the embedded photo avatar, and LivePortrait on the user's own files, for people or for
+animals."""
 
 
 def avatar_of(engine: str, weights: str | os.PathLike[str] | None = None, **options: Any) -> Callable[..., Any]:
     """The maker of avatars that an engine's name stands for.
 
     weights  the folder of LivePortrait's files; None looks where `studio.weights.locate` looks.
-    options  go to `LivePortraitAvatar.from_pretrained` (device, dtype, batch, blendshapes).
+    options  go to `LivePortraitAvatar.from_pretrained` (device, dtype, batch, blendshapes, compiled).
 
     Raises `UsageError` for unknown names, `WeightsError` and `MissingExtraError` that say what to get.
     """
@@ -45,7 +48,7 @@ def avatar_of(engine: str, weights: str | os.PathLike[str] | None = None, **opti
         return PhotoAvatar
     from avatars.liveportrait.avatar import LivePortraitAvatar
 
-    return LivePortraitAvatar.from_pretrained(weights, **options)
+    return LivePortraitAvatar.from_pretrained(weights, animal=engine == ANIMALS, **options)
 
 
 def takes_native(avatar: Any) -> bool:
@@ -57,6 +60,11 @@ def with_transfer(avatar: Any, transfer: TransferSettings | None, intensity: flo
     """The avatar under a call's settings: `intensity` times the multiplier, `head` "off" leaves the pose out and
     "absolute" takes the driver's own."""
     settings = transfer or avatar.settings
+    if avatar.animal:
+        if head != "relative":
+            raise UsageError("animals take the driver's head along with its expression: leave driver_head out")
+        if not settings.animal:  # of a model of speech
+            settings = replace(settings, animal=True, stitching=False)
     if head == "off":
         if settings.region == "pose":
             raise UsageError("nothing would move: region 'pose' and driver_head 'off'")
@@ -70,19 +78,24 @@ def by_reenactment(
     path: str | os.PathLike[str],
     audio: Audio | None,
     fps: Fraction | None,
-    portrait: Portrait,
+    portrait: Portrait | None,
     avatar: Any,
     reference: str,
+    smooth: str | None = None,
 ) -> Drive:
-    """A performance drives LivePortrait; its own sound goes along unless `audio` is given."""
+    """A performance drives LivePortrait; its own sound goes along unless `audio` is given.
+
+    portrait  None where no face is to be matched; smooth: default as the avatar's settings say.
+    """
     from controls.reenactment import ReenactmentDriver
 
+    face = None if portrait is None else portrait.faces[0]
     driver = ReenactmentDriver(
         Path(path),
         avatar.networks,
-        portrait=portrait.faces[0],
+        portrait=face if isinstance(face, Observation) else None,
         reference=reference,
-        smooth=avatar.settings.smooth,
+        smooth=smooth or avatar.settings.smooth,
         observation=avatar.settings.observation,
         fps=fps,
     )
@@ -91,6 +104,34 @@ def by_reenactment(
         audio = open_sound(path)
     total = None if clip.duration is None else round(clip.duration * driver.fps)
     return Drive(driver.fps, total, audio, driver.stream)
+
+
+def recorded(motion: Any, avatar: Any) -> Any:
+    """A recorded motion as an avatar takes it: `NativeMotion` of a template for LivePortrait, for others the same as
+    `FaceMotion`; anything else as it is."""
+    from avatars.liveportrait.native import NativeMotion
+    from avatars.liveportrait.template import is_template, read_template
+
+    if is_template(motion):
+        motion = read_template(motion)
+    if isinstance(motion, NativeMotion) and not takes_native(avatar):
+        from avatars.liveportrait.blendshapes import DEFAULT
+
+        return motion.face_motion(DEFAULT)
+    return motion
+
+
+def is_native(motion: Any) -> bool:
+    """Whether a motion is in LivePortrait's own numbers."""
+    return hasattr(motion, "numbers")
+
+
+def by_template(motion: NativeMotion, audio: Audio | None, fps: Fraction | None) -> Drive:
+    """A recorded motion of LivePortrait's own drives it."""
+    from avatars.liveportrait.native import native_blocks
+
+    motion = replace(motion.with_fps(fps or motion.fps), start=0)
+    return Drive(motion.fps, len(motion), audio, lambda: native_blocks(motion))
 
 
 def native_layers(

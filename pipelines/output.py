@@ -12,6 +12,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".gif")
 CLEAR = (".webm", ".mov", ".png", ".webp")
 MOTIONS = (".csv", ".npz", ".json")
+TEMPLATES = (".safetensors", ".pkl")
 
 HEADS = (".glb", ".vrm", ".usdc", ".usda", ".usdz", ".obj", ".ply")
 ANIMATED = (".glb", ".usdc", ".usda", ".usdz")
@@ -20,6 +21,7 @@ _KINDS = {
     "picture": (PICTURES, "a picture"),
     "video": (VIDEOS, "a video"),
     "motion": (MOTIONS, "a motion"),
+    "template": (TEMPLATES, "a motion template"),
     "head": (HEADS, "a head"),
     "take": (MOTIONS + ANIMATED, "a motion"),
 }
@@ -67,8 +69,8 @@ def is_meshes(path: str | os.PathLike[str]) -> bool:
 
 
 def check_output(path: str | os.PathLike[str], kind: str, transparent: bool = False) -> Path:
-    """Raise if `path` can't become a "picture", "video", "motion", "head" or "take" (a motion, or a head in motion);
-    transparent: of a video, if it can't hold transparency.
+    """Raise if `path` can't become a "picture", "video", "motion", "template", "head" or "take" (a motion, or a head
+    in motion); transparent: of a video, if it can't hold transparency.
 
     A head in motion may be a pattern of meshes, take/%05d.ply or .obj.
 

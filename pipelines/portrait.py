@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from studio.errors import NoFaceError, UsageError
-from studio.observation import Observation
+from studio.observation import Head, Observation
 
 if TYPE_CHECKING:
     from controls.tracker import FaceTracker
 
 Box = tuple[int, int, int, int]
+
+LEAST = 16
+"""Pixels of a placed head's side."""
 
 MANY = 256
 """Faces that are looked for in a picture."""
@@ -28,14 +31,14 @@ class Portrait:
 
     rgb     (H, W, 3) uint8.
     alpha   (H, W) uint8, or None where the picture is opaque.
-    faces   the chosen faces, largest first.
+    faces   the chosen faces, largest first, or heads that were placed.
     others  the faces that stay as they are.
     name    what messages call it.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None
-    faces: tuple[Observation, ...]
+    faces: tuple[Observation | Head, ...]
     others: tuple[Observation, ...] = ()
     name: str = "the portrait"
 
@@ -118,6 +121,32 @@ def read_portrait(
     return portrait if size is None else resized(portrait, size)
 
 
+def read_placed(
+    source: Any, boxes: Sequence[Sequence[float]] | None = None, *, size: int | tuple[int, int] | None = None
+) -> Portrait:
+    """Open a picture whose heads are placed instead of found.
+
+    boxes  x, y, width, height in pixels, each round a whole head; None: the largest square in the picture's middle.
+    size   as in `read_portrait`.
+
+    Raises `UsageError` for a box that is too small or not in the picture.
+    """
+    rgb, alpha, name = read_picture(source)
+    height, width = rgb.shape[:2]
+    side = min(width, height)
+    boxes = [((width - side) / 2, (height - side) / 2, side, side)] if boxes is None else list(boxes)
+    heads = []
+    for i, (x, y, w, h) in enumerate(boxes):
+        if min(w, h) < LEAST or x < 0 or y < 0 or x + w > width or y + h > height:
+            raise UsageError(
+                f"box {x:g},{y:g},{w:g},{h:g}: give x,y,width,height in {name}, which is {width} x {height} pixels, "
+                f"and sides of {LEAST} or more"
+            )
+        heads.append(Head((x, y, x + w, y + h), (width, height), i))
+    portrait = Portrait(rgb, alpha, tuple(heads), name=name)
+    return portrait if size is None else resized(portrait, size)
+
+
 def choose(
     found: Sequence[Observation], face: int | str, name: str
 ) -> tuple[tuple[Observation, ...], tuple[Observation, ...]]:
@@ -159,7 +188,10 @@ def resized(portrait: Portrait, size: int | tuple[int, int]) -> Portrait:
             return cv2.resize(part, target, interpolation=cv2.INTER_AREA)
         return cv2.warpAffine(image, matrix, target, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
-    def move(face: Observation) -> Observation:
+    def move(face: Observation | Head) -> Observation | Head:
+        if isinstance(face, Head):
+            box = (np.reshape(face.box, (2, 2)) - corner) * scale
+            return replace(face, box=tuple(box.reshape(-1)), size=target)
         landmarks = face.landmarks.copy()
         landmarks[:, :2] = (
             landmarks[:, :2] - corner
@@ -183,7 +215,7 @@ def cropped(face: Observation, box: Box) -> Observation:
     return replace(face, landmarks=landmarks, size=(box[2] - box[0], box[3] - box[1]))
 
 
-def _region(i: int, everyone: Sequence[Observation], size: tuple[int, int]) -> Box:
+def _region(i: int, everyone: Sequence[Observation | Head], size: tuple[int, int]) -> Box:
     """The widest sensible box round face i that keeps its distance from all the others."""
     x0, y0, x1, y1 = everyone[i].box
     w, h = x1 - x0, y1 - y0

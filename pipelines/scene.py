@@ -49,12 +49,12 @@ class Scene:
         """(H, W, 3) uint8, or (H, W, 4) where transparent: the picture under one change of expression (52,) and
         of head (6,) for each face."""
         extra = {} if self.alpha is None else {"with_alpha": True}
-        return self._paste([a.render_frame(w, h, **extra) for a, w, h in zip(self.avatars, weights, heads)])
+        return self.pasted([a.render_frame(w, h, **extra) for a, w, h in zip(self.avatars, weights, heads)])
 
     def edited(self, edit: Any, weights: Sequence[np.ndarray], heads: Sequence[np.ndarray]) -> np.ndarray:
         """The picture as `frame` gives it, under LivePortrait's own sliders (`PortraitEdit`) besides."""
         extra = {} if self.alpha is None else {"with_alpha": True}
-        return self._paste([a.edit(edit, w, h, **extra) for a, w, h in zip(self.avatars, weights, heads)])
+        return self.pasted([a.edit(edit, w, h, **extra) for a, w, h in zip(self.avatars, weights, heads)])
 
     def frames(self, streams: Sequence[Iterable[Any]], neutralize: float | np.ndarray = 0.0) -> Iterator[np.ndarray]:
         """Pictures (H, W, 3) uint8, (H, W, 4) where transparent, one for each frame of the faces' motion streams, which
@@ -65,9 +65,10 @@ class Scene:
         how = {"neutralize": neutralize, **({} if self.alpha is None else {"with_alpha": True})}
         made = [avatar.render(stream, **how) for avatar, stream in zip(self.avatars, streams)]
         for parts in zip(*made):
-            yield self._paste(list(parts))
+            yield self.pasted(list(parts))
 
-    def _paste(self, parts: list[np.ndarray]) -> np.ndarray:
+    def pasted(self, parts: list[np.ndarray]) -> np.ndarray:
+        """One picture of those that the faces' avatars made, each in its own region."""
         if self.whole:
             return parts[0]
         out = self.picture.copy() if self.alpha is None else np.dstack([self.picture, self.alpha])

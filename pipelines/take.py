@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.output import MOTIONS, check_output
-from studio.errors import Cancelled, MediaError
+from pipelines.output import MOTIONS, TEMPLATES, check_output
+from studio.errors import Cancelled, MediaError, UsageError
 from studio.motion import FaceMotion
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Take:
     size      (width, height) of the pictures.
     audio     the sound that goes along (`studio.media.Audio` or a path), or None.
     total     number of frames where it is known beforehand (a file's estimate may be off by a few).
+    native    makes the motion in LivePortrait's own numbers, where these drive; else None.
     """
 
     fps: Fraction
@@ -68,6 +69,7 @@ class Take:
     draw: Callable[[], Iterator[np.ndarray]] = field(repr=False)
     cancel: threading.Event | None = field(default=None, repr=False)
     note: Callable[[], str] = field(default=lambda: "", repr=False)
+    native: Callable[[], Iterator[Any]] | None = field(default=None, repr=False)
 
     @property
     def stream(self) -> Iterator[FaceMotion]:
@@ -92,12 +94,15 @@ class Take:
     def save(
         self, path: str | os.PathLike[str], *, progress: Report | None = None, cancel: threading.Event | None = None
     ) -> Saved:
-        """Write the video (.mp4 .mov .webm .gif, a folder or pattern of pictures) or the motion (.csv .npz .json).
+        """Write the video (.mp4 .mov .webm .gif, a folder or pattern of pictures) or the motion (.csv .npz .json; as a
+        template of LivePortrait's, where its own numbers drive, .safetensors or .pkl).
 
         On any error, and when `cancel` is set (`Cancelled`), nothing is left at `path`.
         """
         if Path(path).suffix.lower() in MOTIONS:
             return self._save_motion(check_output(path, "motion"), cancel)
+        if Path(path).suffix.lower() in TEMPLATES:
+            return self._save_template(check_output(path, "template"), cancel)
         check_output(path, "video")
         from studio.media import VideoWriter
         from studio.progress import track
@@ -118,6 +123,18 @@ class Take:
         began = time.monotonic()
         counted = _Count(watched(self.move(), cancel, self.cancel))
         save_motion(path, iter(counted))
+        return Saved(path, counted.frames, self.fps, None, time.monotonic() - began, self.note())
+
+    def _save_template(self, path: Path, cancel: threading.Event | None) -> Saved:
+        from avatars.liveportrait.template import save_template
+
+        if self.native is None:
+            raise UsageError(
+                f"{path}: a template holds LivePortrait's own motion; here none drives; write {' '.join(MOTIONS)}"
+            )
+        began = time.monotonic()
+        counted = _Count(watched(self.native(), cancel, self.cancel))
+        save_template(path, iter(counted))
         return Saved(path, counted.frames, self.fps, None, time.monotonic() - began, self.note())
 
 

@@ -6,18 +6,31 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.backdrop import Background, before, cut_out, read_background
 from pipelines.drive import Layer, added, by_motion, by_sound, by_video, in_place, life, mouth_at_rest, open_sound
-from pipelines.engines import avatar_of, by_reenactment, face_motions, native_layers, takes_native, with_transfer
-from pipelines.portrait import read_portrait
+from pipelines.engines import (
+    avatar_of,
+    by_reenactment,
+    by_template,
+    face_motions,
+    is_native,
+    native_layers,
+    recorded,
+    takes_native,
+    with_transfer,
+)
+from pipelines.output import TEMPLATES, is_video
+from pipelines.portrait import Portrait, read_placed, read_portrait
 from pipelines.scene import Scene, Solo
 from pipelines.take import Take
-from studio.errors import UsageError
+from studio.errors import NoFaceError, UsageError
 from studio.motion import FaceMotion
 
 if TYPE_CHECKING:
@@ -38,8 +51,8 @@ class TalkingPortraitPipeline:
     driver    turns sound into motion (default `controls.lipsync.driver.LipSyncDriver`): `.stream(audio, fps)`.
     layers    called as `layer(stream) -> stream`; None means blinks, glances and nods as the call asks for.
     avatar    makes an avatar of a picture and an observation (default: what `engine` names).
-    engine    "photo" (`avatars.photo.PhotoAvatar`) or "liveportrait" (`avatars.liveportrait.avatar.LivePortraitAvatar`,
-              whose files lie in the folder `weights`).
+    engine    "photo" (`avatars.photo.PhotoAvatar`), "liveportrait" (`avatars.liveportrait.avatar.LivePortraitAvatar`,
+              whose files lie in the folder `weights`), or "liveportrait-animals".
     """
 
     def __init__(
@@ -93,7 +106,7 @@ class TalkingPortraitPipeline:
         *,
         audio: Any = None,
         driver: str | os.PathLike[str] | None = None,
-        motion: FaceMotion | str | os.PathLike[str] | None = None,
+        motion: Any = None,
         emotion: Mapping[str, float] | None = None,
         shapes: Mapping[str, float] | None = None,
         aus: Mapping[str, float | str] | None = None,
@@ -110,6 +123,7 @@ class TalkingPortraitPipeline:
         size: int | tuple[int, int] | None = None,
         background: Background | str = "own",
         face: int | str = 0,
+        box: Sequence[float] | Sequence[Sequence[float]] | None = None,
         seed: int = 0,
         transcript: str | os.PathLike[str] | None = None,
         language: str = "en-us",
@@ -120,10 +134,12 @@ class TalkingPortraitPipeline:
 
         portrait      path, (H, W, 3 or 4) uint8 array, PIL image, or an avatar that is ready, such as a 3D head
                       (`avatars.rig_avatar.RigAvatar`); size, background, face and neutralize are not for those.
+                      With LivePortrait and a driver also a video, each frame of which takes the driver's motion
+                      (`pipelines.reenact`).
         audio         speech: a path (a video's sound works too) or `studio.media.Audio`.
-        driver        a performance video to copy. With `audio` as well, the motion is the driver's and
-                      the sound is `audio`.
-        motion        a recorded motion instead: `FaceMotion`, or a .csv, .npz or .json.
+        driver        a performance video to copy, or a template of LivePortrait's (.pkl, .safetensors). With `audio` as
+                      well, the motion is the driver's and the sound is `audio`.
+        motion        a recorded motion instead: `FaceMotion`, or a .csv, .npz or .json; `NativeMotion`, or a template.
         emotion, shapes, aus   added to the motion; see `controls.expressions`.
         blink, gaze_motion, head_motion   0..1, default 1 where sound drives and 0 where a performance does.
         neutralize    0..1: how much of the portrait's own expression to take out first (default 0; where
@@ -139,6 +155,8 @@ class TalkingPortraitPipeline:
                       either (`pipelines.backdrop`), or "transparent": frames are (H, W, 4), to be saved as .webm
                       or .mov.
         face          0 is the largest, or "all".
+        box           for LivePortrait, where no face can be found: x, y, width, height in pixels of a head, or
+                      several; of animals the default is the largest square in the middle.
         seed          of blinks, glances and nods.
         transcript    what the speech says, if known: text, or a .txt, .srt, .vtt or .TextGrid. Lips get surer.
         language      of the transcript, as espeak-ng names it.
@@ -147,7 +165,7 @@ class TalkingPortraitPipeline:
         """
         from controls.expressions import expression
         from controls.spoken import motions
-        from studio.clip import ahead, parse_fps
+        from studio.clip import Clip, ahead, parse_fps
 
         for name, value, high in (
             ("blink", blink, 1),
@@ -160,18 +178,21 @@ class TalkingPortraitPipeline:
                 raise UsageError(f"{name}={value:g} is out of range; give a number from 0 to {high}")
         if driver is not None and motion is not None:
             raise UsageError("two sources of motion: driver and motion; give one")
+        if driver is not None and Path(driver).suffix.lower() in TEMPLATES:
+            driver, motion = None, driver
         speaks = driver is None and motion is None
         if speaks and audio is None:
             raise UsageError("what moves the face? Give audio (speech), driver (a video) or motion (a recorded take)")
         ready = hasattr(portrait, "render")
         avatar = None if ready else self.avatar
         speaker = self._speaker(transcript, language) if speaks else None
-        native = takes_native(avatar) and (driver is not None or hasattr(speaker, "native"))
+        motion = recorded(motion, avatar)
+        native = is_native(motion) or (takes_native(avatar) and (driver is not None or hasattr(speaker, "native")))
         if native and neutralize:
             raise UsageError("neutralize doesn't go with LivePortrait's own motion; see transfer's normalize_lip")
         if takes_native(avatar):
             transfer = transfer or getattr(speaker, "transfer", None)
-            copied = (1.0, "relative") if driver is None else (intensity, driver_head or "relative")
+            copied = (intensity, driver_head or "relative") if native and not speaks else (1.0, "relative")
             avatar = with_transfer(avatar, transfer, *copied)
         elif transfer is not None:
             raise UsageError("transfer goes with engine='liveportrait'")
@@ -187,7 +208,13 @@ class TalkingPortraitPipeline:
                 "size, face, neutralize and background are for portraits; an avatar that is ready has its own"
             )
         behind = read_background(background) if isinstance(background, str) and not kept else background
-        seen = None if ready else read_portrait(portrait, self.tracker, face=face, size=size)
+        if box is not None and not takes_native(avatar):
+            raise UsageError("box goes with engine='liveportrait' or 'liveportrait-animals'")
+        video = is_video(portrait)
+        if video:
+            _check_video(native and not speaks, avatar, size, neutralize, kept, box)
+            rate = rate or Clip.open(Path(portrait)).fps
+        seen = None if ready or video else self._observed(portrait, avatar, face, box, size)
         turn = driver_head or ("absolute" if ready else "relative")
         if ready:
             residual = "off"
@@ -196,17 +223,17 @@ class TalkingPortraitPipeline:
         if speaks:
             drive = by_sound(sound, speaker, rate or AUDIO_FPS, native)
         elif native:
-            drive = by_reenactment(driver, sound, rate, seen, avatar, reference)
+            drive = (
+                by_template(motion, sound, rate)
+                if driver is None
+                else by_reenactment(driver, sound, rate, seen, avatar, reference, "off" if video else None)
+            )
         elif driver is not None:
             drive = by_video(
                 driver, sound, rate, seen, intensity=intensity, head=turn, reference=reference, residual=residual
             )
         else:
             drive = by_motion(motion, sound, rate, intensity, turn)
-        if seen is None:
-            scene: Scene | Solo = Solo(portrait)
-        else:
-            scene = Scene(seen if kept else cut_out(seen), avatar, transparent=not kept)
         rest = np.full(52, neutralize or 0.0, np.float32)
         if driver is None:  # speech and recordings say where the mouth is, a performance how it changes
             rest = np.maximum(rest, mouth_at_rest())
@@ -221,6 +248,16 @@ class TalkingPortraitPipeline:
             for layer in layers:
                 stream = layer(stream)
             return added(stream, constant) if constant.any() else motions(stream)
+
+        if video:
+            from pipelines.reenact import reenact_video
+
+            changed = replace(drive, stream=lambda: layered(drive.stream(), 0))
+            return reenact_video(portrait, changed, avatar, face=face, cancel=cancel)
+        if seen is None:
+            scene: Scene | Solo = Solo(portrait)
+        else:
+            scene = Scene(seen if kept else cut_out(seen), avatar, transparent=not kept)
 
         def driven() -> Iterator[Any]:
             return in_place(drive.stream()) if ready and not speaks else drive.stream()
@@ -242,4 +279,31 @@ class TalkingPortraitPipeline:
 
         terms = [getattr(part, "terms", "") for part in (avatar, speaker)]
         note = lambda: "; ".join(filter(None, (drive.note, *terms)))
-        return Take(drive.fps, scene.size, drive.audio, drive.total, move, draw, cancel, note)
+        own = (lambda: layered(driven(), 0)) if native else None
+        return Take(drive.fps, scene.size, drive.audio, drive.total, move, draw, cancel, note, own)
+
+    def _observed(self, portrait: Any, avatar: Any, face: int | str, box: Any, size: Any) -> Portrait:
+        if box is None and not getattr(avatar, "animal", False):
+            try:
+                return read_portrait(portrait, self.tracker, face=face, size=size)
+            except NoFaceError as error:
+                if not takes_native(avatar):
+                    raise
+                raise NoFaceError(
+                    f"{error} Or place the head: --box x,y,width,height; an animal's with --engine liveportrait-animals"
+                ) from error
+        if face not in (0, "all"):
+            raise UsageError("face counts faces that are found; here a box says where the head is")
+        boxes = [box] if box is not None and not hasattr(box[0], "__len__") else box
+        return read_placed(portrait, boxes, size=size)
+
+
+def _check_video(driven: bool, avatar: Any, size: Any, neutralize: float | None, kept: bool, box: Any) -> None:
+    """What a video as the source needs, and what is for pictures alone."""
+    if not driven or avatar.animal:
+        raise UsageError(
+            "a video as the source needs engine='liveportrait' (of people) and a driver, a video or a template; "
+            "expressions in a video are changed by `face-studio edit`"
+        )
+    if size is not None or neutralize or not kept or box is not None:
+        raise UsageError("size, neutralize, background and box are for pictures; this source is a video")

@@ -42,3 +42,17 @@ class Observation:
     def eye_span(self) -> float:
         """Distance of the outer eye corners (landmarks 33 and 263) in pixels, depth included."""
         return float(np.linalg.norm(self.landmarks[33] - self.landmarks[263]))
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head that somebody placed in a picture, because no tracker finds one there: an animal's, a drawing's.
+
+    box      x0, y0, x1, y1 in pixels: all of the head.
+    size     (width, height) of the picture in pixels.
+    face_id  0 is the first.
+    """
+
+    box: tuple[float, float, float, float]
+    size: tuple[int, int]
+    face_id: int = 0

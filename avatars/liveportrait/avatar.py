@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatars.liveportrait.blendshapes import DEFAULT, BlendshapeMap
-from avatars.liveportrait.crop import Crop, CropSettings
+from avatars.liveportrait.crop import Crop, CropSettings, crop_of_box
 from avatars.liveportrait.files import files
-from avatars.liveportrait.settings import TransferSettings
+from avatars.liveportrait.settings import ANIMALS, TransferSettings
 from studio.errors import UsageError, require
-from studio.observation import Observation
+from studio.observation import Head, Observation
 
 if TYPE_CHECKING:
     from avatars.liveportrait.face import LivePortraitFace
@@ -50,7 +50,7 @@ class LivePortraitAvatar:
         crop: CropSettings = CropSettings(),
     ) -> None:
         self.networks = networks
-        self.settings = settings or TransferSettings(animal=networks.animal)
+        self.settings = settings or (ANIMALS if networks.animal else TransferSettings())
         self.blendshapes, self.crop = blendshapes, crop
         if self.settings.animal != networks.animal:
             raise UsageError(
@@ -68,6 +68,7 @@ class LivePortraitAvatar:
         device: Any = None,
         dtype: Any = None,
         batch: int | None = None,
+        compiled: str = "off",
         settings: TransferSettings | None = None,
         blendshapes: BlendshapeMap | str | Path = DEFAULT,
         crop: CropSettings = CropSettings(),
@@ -75,7 +76,7 @@ class LivePortraitAvatar:
         """Opens the files as their authors publish them (`Networks.from_pretrained` says which and where).
 
         animal       the animals' variant.
-        device, dtype, batch   see `Networks`.
+        device, dtype, batch, compiled   see `Networks`.
         blendshapes  a map, or the file of one.
 
         Raises `MissingExtraError` without torch, `WeightsError` for files that are missing or another network's.
@@ -86,8 +87,14 @@ class LivePortraitAvatar:
 
         if not isinstance(blendshapes, BlendshapeMap):
             blendshapes = BlendshapeMap.load(blendshapes)
-        networks = Networks.from_pretrained(folder, animal=animal, device=device, dtype=dtype, batch=batch)
+        how = {"device": device, "dtype": dtype, "batch": batch, "compiled": compiled}
+        networks = Networks.from_pretrained(folder, animal=animal, **how)
         return cls(networks, settings=settings, blendshapes=blendshapes, crop=crop)
+
+    @property
+    def animal(self) -> bool:
+        """Whether it draws animals, which no tracker finds: their heads are placed (`studio.observation.Head`)."""
+        return self.networks.animal
 
     @property
     def terms(self) -> str:
@@ -101,16 +108,18 @@ class LivePortraitAvatar:
     def __call__(
         self,
         image: np.ndarray,
-        observation: Observation | None = None,
+        observation: Observation | Head | None = None,
         *,
         alpha: np.ndarray | None = None,
         crop: Crop | None = None,
     ) -> LivePortraitFace:
         """A face of a picture (H, W, 3) uint8 RGB, ready to move.
 
-        observation  the face in it, or None where `crop` says what to make anew (an animal's face; `crop.placed`).
+        observation  the face in it, or a head that was placed, or None where `crop` says what to make anew.
         alpha        (H, W) uint8 or None: kept and moved along.
         """
         from avatars.liveportrait.face import LivePortraitFace
 
+        if isinstance(observation, Head):
+            crop, observation = crop_of_box(observation.box), None
         return LivePortraitFace(self, image, observation, alpha=alpha, crop=crop)

@@ -35,7 +35,7 @@ class GlobalResponseNorm(nn.Module):
         # a sum of squares over a picture passes the largest float16
         energy = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True, dtype=torch.float32)
         share = energy / (energy.mean(-1, keepdim=True) + EPS)
-        return self.gamma * (x * share.to(x.dtype)) + self.beta + x
+        return torch.addcmul(self.beta, x, 1 + self.gamma * share.to(x.dtype))
 
 
 class Block(nn.Module):

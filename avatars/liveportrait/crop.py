@@ -106,6 +106,14 @@ def placed(centre: np.ndarray, side: float, angle: float = 0.0, size: int = SIZE
     return Crop(np.array(matrix, np.float32), size, angle, (x, y), side)
 
 
+def crop_of_box(box: tuple[float, float, float, float], size: int = SIZE) -> Crop:
+    """The smallest square round a box x0, y0, x1, y1, upright, with the same middle; edges fall on the crop's edges."""
+    x0, y0, x1, y1 = box
+    side = max(x1 - x0, y1 - y0)
+    half = (side / size - 1) / 2  # pixels count from their middles
+    return placed(np.array([x0 + x1, y0 + y1]) / 2 + half, side, size=size)
+
+
 def cut_out(image: np.ndarray, crop: Crop, size: int | None = None) -> np.ndarray:
     """The crop (size, size, C) uint8 of a picture (H, W, C): bilinear, black outside, halved by area where asked."""
     import cv2

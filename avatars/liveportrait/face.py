@@ -19,7 +19,7 @@ from avatars.liveportrait.native import METRES, NativeMotion, head_angles, moved
 from avatars.liveportrait.networks import INPUT
 from avatars.liveportrait.ratios import ratios
 from avatars.liveportrait.retargeting import stitch
-from avatars.liveportrait.transfer import Openings, closed_lips, generated, transfer
+from avatars.liveportrait.transfer import Openings, closed_lips, generated, transfer, transfer_to_frame, video_aims
 from studio.arkit import INDEX
 from studio.errors import UsageError
 from studio.motion import EYE_SPAN, FaceMotion, blocks
@@ -58,11 +58,10 @@ class LivePortraitFace:
         if alpha is not None:
             share = alpha[..., None].astype(np.uint16)
             shown = ((image * share + _GREY * (255 - share) + 127) // 255).astype(np.uint8)
-        small = cut_out(shown, self.crop, INPUT)
-        self.refined = refine(self.networks.raw(small[None]))
+        self._small = cut_out(shown, self.crop, INPUT)
+        self.refined = refine(self.networks.raw(self._small[None]))
         self.pose = pose_of(self.refined)
         self.x = self.pose.x
-        self.volume = self.networks.features(small)
         self.mask = soft_mask(self.crop.size)
         self.openings: Openings | None = None
         self.metres = METRES
@@ -70,6 +69,11 @@ class LivePortraitFace:
             eyes, lips = ratios(np.asarray(observation.landmarks)[None])
             self.openings = Openings(torch.from_numpy(eyes), torch.from_numpy(lips))
             self.metres = EYE_SPAN * self.crop.side / 2 / observation.eye_span
+
+    @cached_property
+    def volume(self) -> Tensor:
+        """(1, 32, 16, 64, 64) features, made when the first picture is drawn."""
+        return self.networks.features(self._small)
 
     @cached_property
     def expression(self) -> np.ndarray:
@@ -128,6 +132,28 @@ class LivePortraitFace:
         pose = Pose(self.pose.kp, exp, R, torch.from_numpy(t).float(), torch.from_numpy(scale).float())
         return self._stitched(pose.x + lips)
 
+    def aims(self, driving: NativeMotion) -> np.ndarray:
+        """(T, 72) expression (63) and rotation (9) that this picture, as a frame of a source video, is to take."""
+        exp, R = video_aims(self.pose, driving.pose, driving.reference, self.avatar.settings)
+        return torch.cat([exp.flatten(1), R.flatten(1)], 1).numpy()
+
+    def led(self, driving: NativeMotion, aims: np.ndarray, eyes: float | None = None) -> Tensor:
+        """(1, 21, 3) keypoints to draw of a frame of a source video: one driving frame and its `aims` (72,), smoothed
+        over time; eyes as in `transfer.transfer_to_frame`."""
+        aim = torch.from_numpy(np.asarray(aims, np.float32))
+        with torch.no_grad():
+            return transfer_to_frame(
+                self.pose,
+                driving.pose,
+                aim[None, :63].view(1, 21, 3),
+                aim[None, 63:].view(1, 3, 3),
+                self.avatar.settings,
+                correctors=self.networks.correctors,
+                source_open=self.openings,
+                driving_open=driving.openings,
+                eyes=eyes,
+            )
+
     def expressed(self, change: np.ndarray) -> Tensor:
         """(T, 21, 3) keypoints to draw with changes (T, 21, 3) of the expression's own numbers."""
         with torch.no_grad():
@@ -147,18 +173,25 @@ class LivePortraitFace:
         motion: FaceMotion | NativeMotion | Iterable[FaceMotion | NativeMotion],
         *,
         neutralize: float | np.ndarray = 0.0,
+        with_alpha: bool = False,
     ) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 RGB for each frame of a motion or stream of blocks, `networks.batch` at a time."""
+        """(H, W, 3) uint8 RGB, or (H, W, 4) with_alpha, for each frame of a motion or stream of blocks,
+        `networks.batch` at a time."""
         stream = [motion] if isinstance(motion, NativeMotion) else blocks(motion)
         for block in stream:
-            yield from self.draw(self.keypoints(block, neutralize))
+            yield from self.draw(self.keypoints(block, neutralize), with_alpha=with_alpha)
 
-    def draw(self, x: Tensor, *, with_alpha: bool = False) -> Iterator[np.ndarray]:
-        """(H, W, 3) or (H, W, 4) uint8: the picture for each of keypoints (T, 21, 3)."""
+    def draw(self, x: Tensor, *, with_alpha: bool = False, share: float = 1.0) -> Iterator[np.ndarray]:
+        """(H, W, 3) or (H, W, 4) uint8: the picture for each of keypoints (T, 21, 3).
+
+        share  0..1: how much of what is painted is laid over the picture.
+        """
         for some in x.split(self.networks.batch):
             painted = self.networks.paint(self.volume, self.x, some)
             for crop, flow in zip(painted.crops, painted.flow):
-                out = paste_back(self.image, self.crop, crop, self.mask)
+                out = paste_back(
+                    self.image, self.crop, crop, self.mask if share == 1 else self.mask * np.float32(share)
+                )
                 yield np.dstack([out, self._alpha(flow)]) if with_alpha else out
 
     def render_frame(

@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatars.liveportrait.blocks import SpectralConv2d
+from avatars.liveportrait.blocks import SpectralConv2d, convolved_repeats
 
 _CONDITION = 256
 _HIDDEN = 128
-
-
-_FIRST = ((1.0, 0.0, 0.0), (0.0, 1.0, 1.0))
-_INNER = ((1.0, 1.0, 1.0),)
-_LAST = ((1.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-"""How three taps on repeated pixels fall on the pixels themselves: at the first of the repeats, inside, at the last."""
-
-
-def convolved_repeats(x: Tensor, conv: nn.Conv2d, factor: int) -> Tensor:
-    """`conv` (3x3, padding 1) of x (B, C, H, W) with each pixel repeated `factor` times both ways, 2 or more.
-
-    The same sums, but pixels that are equal are multiplied once: 4 repeats are a sixth of the work, 2 four ninths.
-    """
-    batch, _, height, width = x.shape
-    out = x.new_empty(batch, conv.out_channels, height * factor, width * factor)
-    kinds = [(_FIRST, (1, 0), [0]), (_INNER, (0, 0), range(1, factor - 1)), (_LAST, (0, 1), [factor - 1])]
-    for rows, above, tall in kinds:
-        for columns, beside, wide in kinds:
-            if len(tall) and len(wide):
-                fold = (x.new_tensor(rows), x.new_tensor(columns))
-                kernel = torch.einsum("ai,bj,ocij->ocab", *fold, conv.weight)
-                part = F.conv2d(F.pad(x, (*beside, *above)), kernel, conv.bias)
-                for top in tall:
-                    for left in wide:
-                        out[:, :, top::factor, left::factor] = part
-    return out
 
 
 class Spade(nn.Module):

@@ -6,6 +6,7 @@ Plain arrays, no torch. Angles are LivePortrait's: degrees of pitch, yaw, roll i
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -107,6 +108,20 @@ class NativeMotion:
             start=self.start + first,
         )
 
+    def with_fps(self, fps: Fraction | int) -> NativeMotion:
+        """At another rate over the same time: linear between frames' middles, as many as last as long."""
+        fps = Fraction(fps)
+        if fps == self.fps or not len(self):
+            return replace(self, fps=fps)
+        count = max(1, round(len(self) * fps / self.fps))
+        place = np.clip((np.arange(count) + 0.5) * float(self.fps / fps) - 0.5, 0, len(self) - 1)
+        low = np.minimum(place.astype(int), max(0, len(self) - 2))
+        share = (place - low)[:, None].astype(np.float32)
+        high = np.minimum(low + 1, len(self) - 1)
+        numbers = self.numbers[low] * (1 - share) + self.numbers[high] * share
+        sure = np.minimum(self.confidence[low], self.confidence[high])
+        return replace(self, numbers=numbers, confidence=sure, fps=fps, start=round(self.start * fps / self.fps))
+
     @property
     def pose(self) -> Pose:
         """The frames for `transfer`, without keypoints: the portrait has its own."""
@@ -152,6 +167,23 @@ class NativeMotion:
         place, scale = moved(numbers[:, 63:66], numbers[:, 66:67], head, self.metres)
         numbers[:, 63:66], numbers[:, 66:67] = place, scale
         return replace(self, numbers=numbers)
+
+
+def joined(motion: NativeMotion | Iterable[NativeMotion]) -> NativeMotion:
+    """A stream of consecutive blocks as one motion. Raises `UsageError` for none."""
+    if isinstance(motion, NativeMotion):
+        return motion
+    parts = list(motion)
+    if not parts:
+        raise UsageError("a stream without blocks is no motion")
+    numbers, confidence = (np.concatenate([getattr(p, name) for p in parts]) for name in ("numbers", "confidence"))
+    return replace(parts[0], numbers=numbers, confidence=confidence, metres=parts[-1].metres)
+
+
+def native_blocks(motion: NativeMotion, seconds: float = 0.5) -> Iterator[NativeMotion]:
+    """A motion in blocks of about `seconds`."""
+    size = max(1, round(seconds * float(motion.fps)))
+    return (motion[first : first + size] for first in range(0, len(motion), size))
 
 
 def moved(t: np.ndarray, scale: np.ndarray, head: np.ndarray, metres: float) -> tuple[np.ndarray, np.ndarray]:

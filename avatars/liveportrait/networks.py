@@ -8,7 +8,7 @@ card (a black or broken picture elsewhere), the frame is made again in float32, 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,9 @@ _CORRECTORS = {
 
 HALF = (torch.float16, torch.bfloat16)
 
+COMPILED = ("off", "on", "graphs")
+"""How the painting networks run: as they are, by `torch.compile`, or that with CUDA graphs besides."""
+
 
 @dataclass(frozen=True)
 class Painted:
@@ -54,10 +57,11 @@ class Painted:
 class Networks:
     """The five networks (Guo et al. 2024, sections 3.1 to 3.3), on one device.
 
-    dtype    of warping and generator: float32, float16 or bfloat16.
-    batch    frames that are made at a time.
-    animal   whether they are the animals' variant.
-    terms    what its authors allow, as a line.
+    dtype     of warping and generator: float32, float16 or bfloat16.
+    batch     frames that are made at a time.
+    animal    whether they are the animals' variant.
+    terms     what its authors allow, as a line.
+    compiled  see `COMPILED`. The first frame waits for a minute or two; it pays for videos on a GPU.
     """
 
     def __init__(
@@ -73,7 +77,12 @@ class Networks:
         batch: int | None = None,
         animal: bool = False,
         terms: str = "",
+        compiled: str = "off",
     ) -> None:
+        if compiled not in COMPILED:
+            raise UsageError(f"compiled is one of {', '.join(COMPILED)}, not {compiled!r}")
+        if compiled == "graphs" and torch.device(device).type != "cuda":
+            raise UsageError("CUDA graphs need a GPU: device='cuda', or compiled='on'")
         self.device, self.dtype, self.animal, self.terms = torch.device(device), dtype, animal, terms
         self.batch = batch or (8 if self.device.type == "cuda" else 1)
         self.appearance = appearance.eval().to(self.device)
@@ -81,6 +90,8 @@ class Networks:
         self.warping = warping.eval().to(self.device, dtype)
         self.generator = generator.eval().to(self.device, dtype)
         self.correctors = correctors  # of keypoints, which stay on the CPU
+        self.compiled = compiled
+        self._painting = self._compiled()
 
     @classmethod
     def from_pretrained(
@@ -89,14 +100,15 @@ class Networks:
         *,
         animal: bool = False,
         device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         batch: int | None = None,
+        compiled: str = "off",
     ) -> Networks:
         """Opens the published files.
 
         folder   see `files.files`.
         device   default: CUDA where there is one, else the CPU.
-        dtype    default: float16 on CUDA, float32 elsewhere.
+        dtype    of torch, or its name; default: float16 on CUDA, float32 elsewhere.
 
         Raises `WeightsError` that says what to get, where, under which licence and where to put it, or which keys of a
         file are not this network's.
@@ -105,6 +117,8 @@ class Networks:
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if dtype is None:
             dtype = torch.float16 if device.type == "cuda" else torch.float32
+        if isinstance(dtype, str):
+            dtype = getattr(torch, dtype, dtype)
         if dtype not in (*HALF, torch.float32):
             raise UsageError(f"dtype is float32, float16 or bfloat16, not {dtype}")
         known = published(animal)
@@ -112,7 +126,8 @@ class Networks:
         parts = [_loaded(make, state_dict(paths[n]), str(paths[n])) for n, make in zip(NETWORKS, _MAKERS, strict=True)]
         correctors = None if paths[STITCHING] is None else correctors_of(paths[STITCHING])
         terms = f"{known.title}: {known.licence}"
-        return cls(*parts, correctors, device=device, dtype=dtype, batch=batch, animal=animal, terms=terms)
+        how = {"device": device, "dtype": dtype, "batch": batch, "compiled": compiled}
+        return cls(*parts, correctors, animal=animal, terms=terms, **how)
 
     # ---- pictures in, numbers out ---------------------------------------------------------------------
 
@@ -136,20 +151,34 @@ class Networks:
     @torch.no_grad()
     def paint(self, volume: Tensor, x_source: Tensor, x: Tensor) -> Painted:
         """Pictures of a source's volume (1, 32, 16, h, w) and keypoints (1, 21, 3) moved to x (B, 21, 3)."""
-        x = x.to(self.device, torch.float32)
+        count, x = len(x), x.to(self.device, torch.float32)
+        if self.compiled != "off":  # one shape, compiled once
+            x = torch.cat([x, x[-1:].expand(max(0, self.batch - count), -1, -1)])
         source = x_source.to(self.device, torch.float32).expand_as(x)
         volume = volume.to(self.device, self.dtype)
-        warped = self.warping(volume.expand(len(x), -1, -1, -1, -1), kp_source=source, kp_driving=x)
-        image = self.generator(warped["out"])
+        image, warped = self._painting(volume.expand(len(x), -1, -1, -1, -1), source, x)
         if self.dtype in HALF and not (torch.isfinite(image).all() and torch.isfinite(warped["out"]).all()):
             warnings.warn(f"{self.dtype} overflows here; going on in float32", stacklevel=2)
             self.dtype = torch.float32
             self.warping, self.generator = self.warping.float(), self.generator.float()
-            return self.paint(volume, x_source, x)
-        levels = (image.float().clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1)
-        places = warped["deformation"].float()
+            self._painting = self._compiled()
+            return self.paint(volume, x_source, x[:count])
+        levels = (image[:count].float().clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1)
+        places = warped["deformation"][:count].float()
         flow = (places - identity_grid(*places.shape[1:4], places))[..., :2].mean(1)
         return Painted(levels.cpu().numpy(), flow.cpu().numpy())
+
+    def _compiled(self) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
+        """(pictures, what the warping network gives) of a volume, the source's keypoints and those to draw."""
+
+        def painting(volume: Tensor, source: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            warped = self.warping(volume, kp_source=source, kp_driving=x)
+            return self.generator(warped["out"]), warped
+
+        if self.compiled == "off":
+            return painting
+        mode = "reduce-overhead" if self.compiled == "graphs" else "default"
+        return torch.compile(painting, mode=mode, dynamic=False)
 
 
 def correctors_of(path: str | Path) -> Correctors:

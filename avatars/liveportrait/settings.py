@@ -47,7 +47,13 @@ class TransferSettings:
         for name, choices in (("region", REGIONS), ("option", OPTIONS), ("smooth", SMOOTHING)):
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name} is one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        if self.animal and (self.eye_retargeting or self.lip_retargeting or self.normalize_lip):
+            raise UsageError("animals have no retargeting and no lip normalisation")
         if not 0 <= self.multiplier <= 2:
             raise UsageError(f"multiplier must be 0 to 2, got {self.multiplier:g}")
         if self.observation <= 0:
             raise UsageError(f"observation is a variance, above 0; got {self.observation:g}")
+
+
+ANIMALS = TransferSettings(animal=True, stitching=False)
+"""The animals' rule as its authors recommend it: no stitching, which learned from people."""

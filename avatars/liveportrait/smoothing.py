@@ -36,6 +36,12 @@ def kalman_smooth(track: np.ndarray, observation: float = OBSERVATION, process: 
     return mean.astype(np.asarray(track).dtype)
 
 
+def reach_of(observation: float = OBSERVATION, process: float = PROCESS, within: float = 1e-6) -> int:
+    """Frames to each side beyond which what is seen counts less than `within` in a smoothed one; `LAG` at most."""
+    before = (process + np.sqrt(process**2 + 4 * process * observation)) / 2  # variance that the filter settles at
+    return min(LAG, int(np.ceil(np.log(within) / np.log(observation / (before + observation)))))
+
+
 def kalman_stream(
     samples: Iterable[np.ndarray], observation: float = OBSERVATION, process: float = PROCESS, lag: int = LAG
 ) -> Iterator[np.ndarray]:

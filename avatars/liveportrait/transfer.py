@@ -83,13 +83,39 @@ def transfer(
     if settings.animal:
         x = _animal(source, driving).x
         return _finish(x_source, _sized(x_source, x, _animal(source, first).x), settings, correctors)
+    eyes = None
     if len(source) > 1:
-        x = _over_video(source, driving, first, settings, still_driver, neutral).x
+        aims = video_aims(source, driving, first, settings, still_driver=still_driver, neutral=neutral)
+        if not still_driver:
+            aims = tuple(_smooth(aim, settings.observation) for aim in aims)
+        x = _over_video(source, driving, *aims, settings).x
+        eyes = None if source_open is None else usual_eyes(source_open)
     else:
         x = _over_still(source, driving, first, settings, still_driver, neutral).x
         if settings.relative and settings.option == "expression-friendly" and not still_driver:
             x = _sized(x_source, x, _over_still(source, first, first, settings, False, neutral).x)
-    return _corrected(x_source, x, settings, correctors, source_open, driving_open, len(source) > 1)
+    return _corrected(x_source, x, settings, correctors, source_open, driving_open, eyes)
+
+
+def transfer_to_frame(
+    source: Pose,
+    driving: Pose,
+    exp: Tensor,
+    R: Tensor,
+    settings: TransferSettings,
+    *,
+    correctors: Correctors | None = None,
+    source_open: Openings | None = None,
+    driving_open: Openings | None = None,
+    eyes: float | None = None,
+) -> Tensor:
+    """`transfer` for one frame of a source video that is read as it comes: (1, 21, 3).
+
+    source, driving   one pose each; exp (1, 21, 3) and R (1, 3, 3) are `video_aims` of them, smoothed over time.
+    eyes              `usual_eyes` of the video's first frame, for `settings.source_eyes`.
+    """
+    x = _over_video(source, driving, exp, R, settings).x
+    return _corrected(source.x, x, settings, correctors, source_open, driving_open, eyes)
 
 
 def generated(source: Pose, motion: Pose, first: Pose, settings: TransferSettings) -> Tensor:
@@ -143,17 +169,30 @@ def _over_still(
     return Pose(source.kp, exp, driving.R if turns else source.R, driving.t if turns else source.t, source.scale)
 
 
-def _over_video(
-    source: Pose, driving: Pose, first: Pose, settings: TransferSettings, still_driver: bool, neutral: Tensor | None
-) -> Pose:
+def video_aims(
+    source: Pose,
+    driving: Pose,
+    first: Pose,
+    settings: TransferSettings,
+    *,
+    still_driver: bool = False,
+    neutral: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """exp (T, 21, 3) and R (T, 3, 3) that the frames of a source video are to take, before both are smoothed."""
+    if not settings.relative:
+        return driving.exp.expand_as(source.exp), driving.R.expand_as(source.R)
+    exp = source.exp + driving.exp - _base(first, settings.region, still_driver, neutral)
+    return exp, source.R if still_driver else driving.R @ first.R.transpose(1, 2) @ source.R
+
+
+def usual_eyes(first: Openings) -> float:
+    """Ratio that the eyes of a source video keep under `settings.source_eyes`, of its first frame."""
+    mean = float(first.eyes[0].mean())
+    return _USUAL_EYES if mean < _CLOSED_EYES else mean
+
+
+def _over_video(source: Pose, driving: Pose, exp: Tensor, R: Tensor, settings: TransferSettings) -> Pose:
     turns = settings.region in ("all", "pose")
-    if settings.relative:
-        exp = source.exp + driving.exp - _base(first, settings.region, still_driver, neutral)
-        R = source.R if still_driver else driving.R @ first.R.transpose(1, 2) @ source.R
-    else:
-        exp, R = driving.exp.expand_as(source.exp), driving.R.expand_as(source.R)
-    if not still_driver:
-        exp, R = _smooth(exp, settings.observation), _smooth(R, settings.observation)
     t = driving.t.expand_as(source.t) if turns and not settings.relative else source.t
     return Pose(source.kp, _copied(source.exp.clone(), exp, settings.region), R if turns else source.R, t, source.scale)
 
@@ -192,7 +231,7 @@ def _corrected(
     correctors: Correctors | None,
     source_open: Openings | None,
     driving_open: Openings | None,
-    video: bool,
+    eyes: float | None,
 ) -> Tensor:
     if correctors is None or source_open is None:
         return _finish(x_source, x, settings, correctors)
@@ -210,9 +249,8 @@ def _corrected(
         x = stitch(correctors.stitching, x_source.expand_as(x), x)
     if settings.relative and settings.normalize_lip:
         x = x + closed_lips(correctors, x_source, source_open)
-    if video and settings.source_eyes:
-        mean = float(source_open.eyes[0].mean())
-        wanted = source_open.eyes.new_full((len(x), 1), _USUAL_EYES if mean < _CLOSED_EYES else mean)
+    if eyes is not None and settings.source_eyes:
+        wanted = source_open.eyes.new_full((len(x), 1), eyes)
         x = x + _opened(correctors.eye, x_source, source_open.eyes, wanted)
     return x_source + settings.multiplier * (x - x_source)
 

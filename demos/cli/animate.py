@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from demos.cli import engine
 from demos.cli.options import (
@@ -25,12 +26,18 @@ face-studio animate --sample -o talking.mp4
 face-studio animate portrait.jpg --audio speech.wav --emotion joy=0.4 -o talking.mp4
 face-studio animate portrait.jpg --driver performance.mp4 -o out.mp4
 face-studio animate portrait.jpg --driver take.mp4 --engine liveportrait --weights pretrained_weights -o out.mp4
+face-studio animate cat.jpg --driver take.mp4 --engine liveportrait-animals --box 120,40,300,300 -o cat.mp4
+face-studio animate source.mp4 --driver take.mp4 --engine liveportrait -o out.mp4
+face-studio animate portrait.jpg --driver take.mp4 --engine liveportrait -o take.safetensors    the motion alone
+face-studio animate portrait.jpg --driver take.safetensors --engine liveportrait -o out.mp4
 face-studio animate portrait.jpg --motion take.csv --fps 30 -o out.webm
 face-studio animate --rig head.glb --audio speech.wav --background transparent -o talk.webm
 
 Motion comes from --driver or --motion where one is given, else from --audio. The sound is --audio's where
 given, else the driver's own. The ending of -o chooses the format: .mp4 .mov .webm .gif, or a new folder
-(frames/ or frames/%05d.png) for pictures. .webm, .mov and pictures keep a transparent background."""
+(frames/ or frames/%05d.png) for pictures. .webm, .mov and pictures keep a transparent background. The motion
+alone is written to .csv, .npz, .json, or as LivePortrait's template to .safetensors or .pkl. With LivePortrait
+the source may be a video too, and the driver a template, the authors' own among them."""
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -43,9 +50,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    verb.add_argument("portrait", nargs="?", metavar="PORTRAIT", help="a picture with a face")
+    verb.add_argument(
+        "portrait", nargs="?", metavar="PORTRAIT", help="a picture with a face; for LivePortrait also a video"
+    )
     verb.add_argument("--sample", action="store_true", help="use the portrait and the speech of the package")
-    verb.add_argument("-o", "--output", required=True, metavar="OUT", help="video, GIF, or folder of pictures to write")
+    verb.add_argument("-o", "--output", required=True, metavar="OUT", help="video, GIF, folder of pictures, or motion")
     solid = verb.add_argument_group("a 3D head instead of a portrait")
     solid.add_argument(
         "--rig",
@@ -58,7 +67,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
     solid.add_argument("--zoom", type=number(0.1, 20), metavar="TIMES", help="1 shows the whole head (default 1)")
     source = verb.add_argument_group("what moves it")
     source.add_argument("--audio", metavar="SPEECH", help="speech; a video's sound works as well")
-    source.add_argument("--driver", metavar="VIDEO", help="a performance to copy: expression, gaze, blinks, head")
+    source.add_argument(
+        "--driver", metavar="VIDEO", help="a performance to copy: expression, gaze, blinks, head; or a .pkl template"
+    )
     source.add_argument("--motion", metavar="TAKE", help="a recorded motion: .csv (Live Link Face), .npz or .json")
     add_transcript(source)
     add_expression(verb)
@@ -160,11 +171,14 @@ def run(args: argparse.Namespace) -> None:
         fps=args.fps,
         size=args.size,
         face=args.face,
+        box=args.box,
     )
     from pipelines import TalkingPortraitPipeline
-    from pipelines.output import check_output
+    from pipelines.output import MOTIONS, TEMPLATES, check_output
 
-    check_output(args.output, "video", transparent=args.background == "transparent")
+    ending = Path(args.output).suffix.lower()
+    kind = "motion" if ending in MOTIONS else "template" if ending in TEMPLATES else "video"
+    check_output(args.output, kind, transparent=args.background == "transparent")
     if args.rig:
         portrait = _head(args)
         options["size"] = None

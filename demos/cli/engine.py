@@ -3,32 +3,54 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import replace
 from typing import Any
 
 from studio.errors import UsageError
 
+ANIMALS = "liveportrait-animals"
 ENGINES = ("photo", "liveportrait")
 SPEAKERS = ("lips", "joyvasa", "joyvasa-original")
 
 
-def add_engine(verb: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """--engine, --weights and --blendshapes; returns their group."""
+def add_engine(verb: argparse.ArgumentParser, *more: str) -> argparse._ArgumentGroup:
+    """--engine (with `more` names), --weights and --blendshapes; returns their group."""
     group = verb.add_argument_group("engine")
     group.add_argument(
         "--engine",
-        choices=ENGINES,
+        choices=(*ENGINES, *more),
         default="photo",
-        help="what draws: the embedded photo avatar (default) or LivePortrait",
+        help="what draws: the embedded photo avatar (default) or LivePortrait" + (", of animals too" if more else ""),
     )
     group.add_argument("--weights", metavar="FOLDER", help="where the files of LivePortrait and JoyVASA are")
     group.add_argument("--blendshapes", metavar="MAP", help="a map of your own, as `face-studio refit` writes it")
+    group.add_argument(
+        "--precision",
+        choices=("auto", "float32", "float16", "bfloat16"),
+        default="auto",
+        help="of LivePortrait's painting; auto: float16 on a GPU, else float32 (bfloat16 is faster on some CPUs)",
+    )
+    group.add_argument(
+        "--compile",
+        choices=("off", "on", "graphs"),
+        default="off",
+        help="LivePortrait by torch.compile, and with CUDA graphs; the first frame waits, others come sooner on a GPU",
+    )
     return group
 
 
 def add_transfer(verb: argparse.ArgumentParser) -> None:
     """What LivePortrait's users know, and the model of speech."""
-    group = add_engine(verb)
+    group = add_engine(verb, ANIMALS)
+    group.add_argument(
+        "--box",
+        action="append",
+        type=box,
+        metavar="X,Y,W,H",
+        help="LivePortrait: where a head is that can't be found, in pixels; again for another (default for animals: "
+        "the largest square in the middle)",
+    )
     group.add_argument(
         "--driver-model",
         choices=SPEAKERS,
@@ -47,9 +69,22 @@ def add_transfer(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def box(text: str) -> tuple[float, ...]:
+    """`X,Y,W,H` in pixels."""
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
+        raise argparse.ArgumentTypeError(f"{text!r}: write X,Y,WIDTH,HEIGHT in pixels, as in 120,40,300,300")
+    return numbers
+
+
 def avatar(args: argparse.Namespace) -> Any:
     """The maker of avatars that the options name; None for the default."""
     if args.engine == "photo":
+        if args.compile != "off" or args.precision != "auto":
+            raise UsageError("--compile and --precision go with --engine liveportrait")
         if args.blendshapes is not None or (
             args.weights is not None and getattr(args, "driver_model", "lips") == "lips"
         ):
@@ -58,6 +93,10 @@ def avatar(args: argparse.Namespace) -> Any:
     from pipelines.engines import avatar_of
 
     options = {} if args.blendshapes is None else {"blendshapes": args.blendshapes}
+    if args.compile != "off":
+        options["compiled"] = args.compile
+    if args.precision != "auto":
+        options["dtype"] = args.precision
     return avatar_of(args.engine, args.weights, **options)
 
 
@@ -76,8 +115,15 @@ def speaker(args: argparse.Namespace) -> Any:
 
 def transfer(args: argparse.Namespace, speaker: Any = None) -> Any:
     """`TransferSettings` of the options, over the speaker's own; None where nothing was asked for."""
+    from avatars.liveportrait.settings import ANIMALS as ANIMALS_RULE
     from avatars.liveportrait.settings import TransferSettings
 
+    if args.engine == ANIMALS:
+        asked = [option for option, given in _people_alone(args).items() if given]
+        if asked:
+            raise UsageError(f"{asked[0]} is for people: an animal takes the driver's head and expression as they are")
+        settings = replace(ANIMALS_RULE, smooth=args.smooth)
+        return None if settings == ANIMALS_RULE or speaker is not None else settings
     base = getattr(speaker, "transfer", TransferSettings())
     settings = replace(
         base,
@@ -90,3 +136,16 @@ def transfer(args: argparse.Namespace, speaker: Any = None) -> Any:
         smooth=args.smooth,
     )
     return None if settings == base else settings
+
+
+def _people_alone(args: argparse.Namespace) -> dict[str, Any]:
+    """What is given of the options that the animals' rule doesn't know."""
+    return {
+        "--region": args.region != "all",
+        "--absolute": args.absolute,
+        "--no-stitching": args.no_stitching,
+        "--normalize-lip": args.normalize_lip,
+        "--retarget-eyes": args.retarget_eyes,
+        "--retarget-lips": args.retarget_lips,
+        "--driver-head": args.driver_head not in (None, "relative"),
+    }

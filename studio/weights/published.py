@@ -1,7 +1,8 @@
 """What is known of each published model: its files, who made it, under which licence, and where its authors give it.
 
-Nothing here downloads. `locate` looks where the user says, in the models' folder and in the Hugging Face cache;
-what is missing is asked for in words that say where to get it and where to put it.
+Nothing here downloads (`studio.weights.download` does, when asked). `locate` looks where the user says, in the models'
+folder and in the Hugging Face cache; what is missing is asked for in words that say where to get it and where to put
+it.
 """
 
 from __future__ import annotations
@@ -107,10 +108,11 @@ def missing(model: PublishedModel, file: PublishedFile, given: str | Path | None
     """What to do for a file that is not here."""
     where = f"{given} has no" if given is not None else "there is no"
     source = f"https://huggingface.co/{file.repository} ({file.path or file.name})" if file.repository else model.page
+    asked = f"Or let `face-studio models get {model.name}` fetch it. " if file.repository else ""
     return (
         f"{model.title}: {where} {file.name}. Its authors ({model.authors}) give it at {source}; licence: "
         f"{model.licence}. Put it at {models_folder() / model.name / file.name}, or name its place yourself. "
-        f"Nothing is downloaded unasked.{' ' + file.note if file.note else ''}"
+        f"{asked}Nothing is downloaded unasked.{' ' + file.note if file.note else ''}"
     )
 
 

@@ -38,9 +38,22 @@ def test_a_model_of_speech_keeps_its_own_ways() -> None:
     )
 
 
+def test_animals_have_a_rule_of_their_own() -> None:
+    words = ("--engine", "liveportrait-animals")
+    assert transfer(options(*words)) is None
+    assert transfer(options(*words, "--smooth", "off")) == TransferSettings(animal=True, stitching=False, smooth="off")
+    got = options(*words, "--box", "120,40,300,300", "--box", "1.5,0,20,30")
+    assert got.box == [(120, 40, 300, 300), (1.5, 0, 20, 30)]
+    for option in ("--absolute", "--retarget-lips", "--region=lip", "--driver-head=off"):
+        with pytest.raises(UsageError, match="is for people"):
+            transfer(options(*words, option))
+
+
 def test_what_does_not_go_together() -> None:
     with pytest.raises(UsageError, match="--engine liveportrait"):
         avatar(options("--weights", "x"))
+    with pytest.raises(UsageError, match="--compile and --precision"):
+        avatar(options("--precision", "bfloat16"))
     with pytest.raises(UsageError, match="JoyVASA hears the sound alone"):
         speaker(options("--driver-model", "joyvasa", "--transcript", "hello"))
 
@@ -52,6 +65,9 @@ def test_what_does_not_go_together() -> None:
         (("--driver-model", "joyvasa", "--audio", "x.wav"), 7, "huggingface.co/jdh-algo/JoyVASA"),
         (("--region", "lip", "--audio", str(ROOT / "demos/assets/speech.wav")), 2, "engine='liveportrait'"),
         (("--engine", "liveportrat"), 2, "liveportrait"),
+        (("--engine", "liveportrait-animals", "--driver", "x.mp4"), 7, "liveportrait_animals/base_models_v1.1"),
+        (("--box", "1,2,3", "--audio", "x.wav"), 2, "X,Y,WIDTH,HEIGHT"),
+        (("--driver", "x.pkl"), 7, "x.pkl: no such file"),
     ],
 )
 def test_what_a_user_is_told(words: tuple[str, ...], code: int, says: str, tmp_path: Path) -> None:

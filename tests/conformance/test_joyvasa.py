@@ -153,6 +153,7 @@ def sequence(case):
     return {"": drive(False), ".smooth": drive(True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", ".smooth"])
 def test_long_sound(case, sequence, end: str) -> None:
     motion = sequence[end]
@@ -167,6 +168,7 @@ def test_long_sound(case, sequence, end: str) -> None:
     close(motion.pose.R, case.expected[f"sequence.R{end}"], 1e-3)
 
 
+@pytest.mark.slow
 def test_onto_a_portrait(case, sequence) -> None:
     source = pose_of({name.removeprefix("source."): case.tensor(name) for name in case.inputs if "source." in name})
     motion = sequence[""][:12]

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="LivePortrait runs on torch (extra: 
 
 from liveportrait_parts import portrait_of, tiny_networks
 
-from avatars.liveportrait.crop import placed
+from avatars.liveportrait.crop import cut_out, placed
 from avatars.liveportrait.smoothing import STRONG, kalman_smooth, kalman_stream
 from controls.reenactment import ReenactmentDriver, _Follow, _Read, held
 from studio.errors import NoFaceError, UsageError
@@ -123,6 +123,41 @@ def test_the_cut_follows_slowly_and_jumps_at_cuts() -> None:
     crops = [follow(face((x, 100.0), 52, (640, 480))) for x in (104, 104, 400)]
     steps = [b.centre[0] - a.centre[0] for a, b in pairwise([first, *crops])]
     assert 0 < abs(steps[1]) < 4 and steps[2] > 250
+
+
+def test_a_cut_that_trembles_does_not_pump_the_head() -> None:
+    """A square that stays as it is, in cuts whose size and place follow landmarks that tremble by a twentieth: what a
+    network measures in them varies, size and place of what is driven don't."""
+    from pipeline_fakes import face
+
+    class Measures:
+        """Width and middle of the bright part of each cut, in keypoints' units."""
+
+        def raw(self, cuts: np.ndarray) -> dict[str, torch.Tensor]:
+            bright = torch.from_numpy(cuts[..., 0] / 255.0).float()
+            width = bright.mean((1, 2)).sqrt() * 2
+            place = torch.linspace(-1, 1, 257)[:-1] + 1 / 256
+            middle = [(bright.sum(axis) * place).sum(1) / bright.sum((1, 2)) for axis in (1, 2)]
+            zeros = torch.zeros(len(cuts), 63)
+            t = torch.stack([*middle, torch.zeros_like(width)], 1)
+            angles = dict.fromkeys(("pitch", "yaw", "roll"), torch.zeros(len(cuts), 1))
+            return {"kp": zeros, "exp": zeros, "t": t, "scale": width[:, None], **angles}
+
+    rng, follow, seen = np.random.default_rng(4), _Follow(), []
+    frame = np.zeros((480, 640, 3), np.uint8)
+    frame[160:320, 240:400] = 255
+    for _ in range(30):
+        size, shift = 52 * rng.uniform(0.95, 1.05), rng.uniform(-6, 6, 2)
+        one = face((320 + shift[0], 240 + shift[1]), size, (640, 480))
+        crop = follow(one)
+        seen.append((cut_out(frame, crop, 256), crop, one))
+    driver = ReenactmentDriver.__new__(ReenactmentDriver)
+    driver.networks = Measures()
+    got = driver._numbers(seen, follow.anchor)
+    plain = driver.networks.raw(np.stack([small for small, _, _ in seen]))
+    raw = plain["scale"].numpy()[:, 0]
+    assert np.ptp(got[:, 66]) < 0.25 * np.ptp(raw) and np.ptp(got[:, 66]) < 0.01 * got[:, 66].mean()
+    assert np.ptp(got[:, 63]) < 0.25 * np.ptp(plain["t"][:, 0].numpy()) and np.ptp(got[:, 63]) < 0.01
 
 
 @pytest.mark.parametrize("observation", [3e-7, STRONG])

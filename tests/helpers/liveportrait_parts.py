@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,15 @@ from avatars.liveportrait.warping import identity_grid
 _BASE = ("appearance_feature_extractor", "motion_extractor", "warping_module", "spade_generator")
 
 
-def published_folder(shared: Path, folder: Path) -> Path:
-    """Five files of recipe weights (520 MB) below `folder`."""
+@cache
+def _temporary() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory()
+
+
+@cache
+def published_folder(shared: Path) -> Path:
+    """A folder of five files of recipe weights (520 MB), made once, which nobody may change."""
+    folder = Path(_temporary().name)
     base, small = folder / "liveportrait" / "base_models", folder / "liveportrait" / "retargeting_models"
     base.mkdir(parents=True)
     small.mkdir()
