@@ -177,7 +177,7 @@ def from_shape(engine: FlameEngine, image: np.ndarray, face: Observation) -> Fla
         shape = engine.network(seen)[0].float().cpu().numpy()
     rig = flame_rig(engine.asset, shape, engine.arkit())
     size = (image.shape[1], image.shape[0])
-    weights = measure(face.landmarks.astype(np.float64), size)[1]
+    weights = measure(face.landmarks.astype(np.float64), size).weights
     person = person_of(engine.asset, shape)
     middle = origin(person)
     marks, numbers = facemesh_landmarks(person)

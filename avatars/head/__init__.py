@@ -48,12 +48,8 @@ def embedded_head(identity: Mapping[str, float] | None = None) -> Rig:
     if not identity:
         return rig
     neutral = (rig.neutral + identity_offsets(identity)) / EYE_SPAN
-    cage, refinement, _ = _mean_parts()
-    skin, deltas = rig.parts["skin"], rig.deltas / EYE_SPAN
+    neutral, deltas = with_settled_lids(neutral, rig.deltas / EYE_SPAN)
     centres = {eye: neutral[rig.parts[eye]][-1] + [0.0, 0.0, EYE_RADIUS] for eye in HOLDERS}
-    neutral[skin], deltas[:, skin] = settle_lids(
-        neutral[skin], deltas[:, skin], rim_loops(refinement.edges), centres, _clearance(cage, refinement)
-    )
     joints = tuple(
         replace(j, position=tuple(EYE_SPAN * centres[j.name])) if j.name in HOLDERS else j for j in rig.joints
     )
@@ -64,6 +60,19 @@ def embedded_head(identity: Mapping[str, float] | None = None) -> Rig:
         deltas=(deltas * EYE_SPAN).astype(np.float32),
         joints=joints,
     )
+
+
+def with_settled_lids(neutral: np.ndarray, deltas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) and shapes (52, V, 3), eye spans, of a head with the mean head's topology, with lids that lie on
+    its eyeballs."""
+    cage, refinement, _ = _mean_parts()
+    parts = _mean_head().parts
+    skin, neutral, deltas = parts["skin"], neutral.copy(), deltas.copy()
+    centres = {eye: neutral[parts[eye]][-1] + [0.0, 0.0, EYE_RADIUS] for eye in HOLDERS}
+    neutral[skin], deltas[:, skin] = settle_lids(
+        neutral[skin], deltas[:, skin], rim_loops(refinement.edges), centres, _clearance(cage, refinement)
+    )
+    return neutral, deltas
 
 
 def identity_offsets(identity: Mapping[str, float]) -> np.ndarray:
@@ -250,4 +259,4 @@ def _facemesh(refinement: Refinement) -> tuple[np.ndarray, np.ndarray]:
     return corner.astype(np.int32), bary
 
 
-__all__ = ["AXES", "embedded_head", "head_of", "identity_basis", "identity_offsets"]
+__all__ = ["AXES", "embedded_head", "head_of", "identity_basis", "identity_offsets", "with_settled_lids"]

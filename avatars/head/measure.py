@@ -1,66 +1,111 @@
-"""A person's neutral face and the expression of one photo, told apart by what is known of people.
+"""A person's neutral face, the expression and the pose of one photo, told apart by what is known of people.
 
-Where `avatars.fit.fit_photo` takes what the expression leaves over for the person, here the person is what the axes of
-identity and a smooth remainder explain (Gaussian process regression, Rasmussen and Williams 2006, section 2.2): the
-noise of landmarks, and of depth above all, is not carved into the head. All lengths are eye spans in the head's frame.
+A network's guess (`avatars.head.regress`), which knows how landmarks err, comes first. What it leaves of the photo's
+landmarks is then shared between person and expression, each with the spread that the guess may be off by (Gaussian
+process regression, Rasmussen and Williams 2006, section 2.2): the noise of landmarks, and of depth above all, is not
+carved into the head. All lengths are eye spans in the head's frame.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from avatars.facemesh import MEAN, MIRROR
+from avatars.facemesh import MEAN, MIRROR, to_head_frame
 from avatars.fields import displace, fields_for
 from avatars.fit import FREE, _bounded, _photo_ridge, fit_photo
 from avatars.head.identity import AXES, displacement
-from avatars.pose import fit_pose, to_head
+from avatars.head.profile import deepened
+from avatars.head.regress import guess
+from avatars.pose import Pose, to_head
 
-AXIS_SPREAD = 1.0
-"""Standard deviations that people have along the axes of identity."""
+AXIS_SPREAD = 0.15
+"""How far the guess may be off along the axes of identity, in standard deviations of people."""
 
-REMAINDER, REMAINDER_REACH = 0.018, 0.25
+REMAINDER, REMAINDER_REACH = 0.007, 0.25
 """Size and reach of what the axes miss."""
+
+STIFF = 80.0
+"""How much surer the guess of a weight is than nobody's knowledge of it (`avatars.fit`)."""
 
 NOISE = 0.020
 """Of a landmark, across the picture."""
 
-DEPTH_NOISE, DEPTH_REACH = 0.045, 0.35
+DEPTH_NOISE, DEPTH_REACH = 0.09, 0.35
 """Of detected depth, which is off smoothly."""
 
 
-def measure(landmarks: np.ndarray, size: tuple[int, int], rounds: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Neutral face (468, 3) float32, eye spans, and ARKit weights (52,) of landmarks (478, 3) pixels in a picture of
-    size (width, height). Lids and gaze are those of `fit_photo`, which is also the start."""
-    start, weights = fit_photo(landmarks)
-    neutral = start.shape.astype(np.float64)
-    people = _people()
-    smooth = _kernel(DEPTH_REACH)
+@dataclass(frozen=True)
+class Measured:
+    """neutral (468, 3) float32 eye spans: what `avatars.head.head_of` takes; weights (52,) float32 ARKit; pose: where
+    the head is in the photo."""
+
+    neutral: np.ndarray
+    weights: np.ndarray
+    pose: Pose
+
+
+def measure(landmarks: np.ndarray, size: tuple[int, int], rounds: int = 2) -> Measured:
+    """What landmarks (478, 3) pixels in a picture of size (width, height) tell. Lids and gaze are those of
+    `fit_photo`."""
+    first = guess(landmarks)
+    weights = fit_photo(landmarks)[1]
+    expected = first.weights[FREE].astype(np.float64)
+    weights[FREE] = expected
+    neutral = first.neutral
+    people, smooth = _people(), _kernel(DEPTH_REACH)
+    sight = first.rotation[2]  # the camera's axis in the head's frame
+    spread = people + np.einsum("ij,a,b->iajb", DEPTH_NOISE**2 * smooth, sight, sight).reshape(people.shape)
+    spread[np.diag_indices(len(spread))] += NOISE**2
+    stiff = STIFF * _photo_ridge()
     for _ in range(rounds):
-        table = fields_for(neutral)
-        shown = displace(neutral, weights, table)
-        pose = fit_pose(landmarks, shown, size)
-        head = to_head(landmarks, pose)[:468].astype(np.float64)
-        sight = pose.rotation[2]  # the camera's axis in the head's frame
-        noise = np.einsum("ij,a,b->iajb", DEPTH_NOISE**2 * smooth, sight, sight).reshape(people.shape)
-        spread = people + noise
-        spread[np.diag_indices(len(spread))] += NOISE**2
-        bent = shown - neutral - np.tensordot(weights[FREE], table[FREE], 1)
-        wanted = (head - MEAN - bent).ravel()
+        table = fields_for(neutral.astype(np.float32))
+        shown = displace(neutral.astype(np.float32), weights, table)
+        head = to_head(landmarks, placed(landmarks, on_surface(shown), first.rotation, size))[:468]
+        bent = on_surface(shown) - neutral - np.tensordot(weights[FREE], table[FREE], 1)
+        wanted = (head - first.neutral - bent).ravel()
         basis = table[FREE].reshape(len(FREE), -1).astype(np.float64)
         solved = np.linalg.solve(spread, np.column_stack([basis.T, wanted]))
-        gram = basis @ solved[:, :-1] + np.diag(_photo_ridge())
-        weights[FREE] = _bounded(gram, basis @ solved[:, -1])
+        gram = basis @ solved[:, :-1] + np.diag(stiff)
+        weights[FREE] = _bounded(gram, basis @ solved[:, -1] + stiff * expected)
         rest = solved[:, -1] - solved[:, :-1] @ weights[FREE]
-        neutral = MEAN + (people @ rest).reshape(-1, 3)
-        neutral = _centred(neutral)
-    return neutral.astype(np.float32), weights
+        neutral = _centred(first.neutral + (people @ rest).reshape(-1, 3))
+    shown = displace(neutral.astype(np.float32), weights, fields_for(neutral.astype(np.float32)))
+    pose = placed(landmarks, on_surface(shown), first.rotation, size)
+    return Measured(neutral.astype(np.float32), weights, pose)
+
+
+def placed(landmarks: np.ndarray, shape: np.ndarray, rotation: np.ndarray, size: tuple[int, int]) -> Pose:
+    """The pose of a shape (468, 3) whose rotation (3, 3) is known: scale and place in the picture by least squares
+    over landmarks (478, 3) pixels, robust against some that are off."""
+    seen = to_head_frame(np.asarray(landmarks[:468], np.float64))
+    turned = shape @ rotation.T
+    weights = np.ones(len(seen))
+    for _ in range(4):
+        w = (weights / weights.sum())[:, None]
+        middle, centre = (w * turned).sum(0), (w * seen).sum(0)
+        a, b = (turned - middle)[:, :2], (seen - centre)[:, :2]
+        scale = float((w * a * b).sum() / (w * a * a).sum())
+        error = np.linalg.norm(scale * a - b, axis=1)
+        weights = 1 / (1 + (error / max(1.5 * np.median(error), 1e-6)) ** 2)
+    return Pose(rotation, centre - scale * middle, scale, 0.0, size)
+
+
+def on_surface(face: np.ndarray) -> np.ndarray:
+    """Where the points of a face (468, 3) end up on the head that `avatars.head.head_of` makes of it, nearly."""
+    return face + _lift()
+
+
+@lru_cache(maxsize=1)
+def _lift() -> np.ndarray:
+    return deepened(MEAN) - MEAN
 
 
 @lru_cache(maxsize=1)
 def _people() -> np.ndarray:
-    """(1404, 1404) covariance of people's faces, x y z of each point in turn."""
+    """(1404, 1404) covariance of what the guess misses of people's faces, x y z of each point in turn."""
     axes = []
     for axis in AXES:
         moved = MEAN + displacement(axis, MEAN.astype(np.float64))
@@ -84,4 +129,4 @@ def _centred(face: np.ndarray) -> np.ndarray:
     return (face - (face[33] + face[263]) / 2) / span
 
 
-__all__ = ["measure"]
+__all__ = ["Measured", "measure", "placed"]

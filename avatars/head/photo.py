@@ -9,10 +9,10 @@ import numpy as np
 from avatars.facemesh import IRIS_LEFT, IRIS_RIGHT, MEAN
 from avatars.head import default_skin, head_of, textures
 from avatars.head.cage import BOTTOM, COLUMN
-from avatars.head.measure import measure
+from avatars.head.measure import measure, placed
 from avatars.head.texels import texels as texels_of
 from avatars.head.texels import with_margin
-from avatars.pose import Pose, fit_pose, to_pixels
+from avatars.pose import Pose, to_pixels
 from avatars.rig import Rig
 from avatars.shade3d import Fragments, rasterise, vertex_normals
 from studio.arkit import INDEX
@@ -61,10 +61,10 @@ def fit_head(landmarks: np.ndarray, size: tuple[int, int]) -> PhotoHead:
     Raises NoFaceError for a face turned too far to the side.
     """
     landmarks = np.asarray(landmarks, np.float64)
-    neutral, weights = measure(landmarks, size)
-    rig = head_of(neutral)
+    seen = measure(landmarks, size)
+    rig, weights = head_of(seen.neutral), seen.weights
     shown = facemesh_points(rig, rig.vertices(weights)) / EYE_SPAN
-    pose = fit_pose(landmarks, shown, size=size)
+    pose = placed(landmarks, shown, seen.pose.rotation, size)
     yaw = rotation_angles(pose.rotation)[0]
     if abs(yaw) > SIDEWAYS:
         raise NoFaceError(

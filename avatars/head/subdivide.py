@@ -7,6 +7,7 @@ cubic B-spline curves, as in DeRose, Kass and Truong 1998.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,7 +18,7 @@ class Refinement:
 
     quads   (Q, 4) int32 of the refined mesh, wound like the cage's polygons.
     origin  (Q,) int32 the cage's polygon that a quad was cut from.
-    rows, columns, values   the matrix (refined vertices, cage vertices) as triplets.
+    rows, columns, values   the matrix (refined vertices, cage vertices) as triplets, row by row.
     count   number of refined vertices.
     edges   the refined vertex of each edge (lower, higher vertex of the cage).
     """
@@ -34,14 +35,21 @@ class Refinement:
         """(V, ...) values at the cage's vertices -> (count, ...) float64 at the refined ones."""
         flat = points.reshape(len(points), -1).astype(np.float64)
         out = np.zeros((self.count, flat.shape[1]))
-        order = np.argsort(self.rows, kind="stable")
-        rows, firsts = np.unique(self.rows[order], return_index=True)
-        out[rows] = np.add.reduceat(self.values[order, None] * flat[self.columns[order]], firsts, axis=0)
+        rows, firsts = np.unique(self.rows, return_index=True)
+        out[rows] = np.add.reduceat(self.values[:, None] * flat[self.columns], firsts, axis=0)
         return out.reshape(self.count, *points.shape[1:])
 
 
 def catmull_clark(polygons: list[tuple[int, ...]], vertices: int) -> Refinement:
-    """One step of subdivision: a vertex for each of the cage's vertices, then edges, then polygons."""
+    """One step of subdivision: a vertex for each of the cage's vertices, then edges, then polygons.
+
+    Heads share their topology: what was worked out for one serves the next.
+    """
+    return _refinement(tuple(polygons), vertices)
+
+
+@lru_cache(maxsize=4)
+def _refinement(polygons: tuple[tuple[int, ...], ...], vertices: int) -> Refinement:
     edges: dict[tuple[int, int], list[int]] = {}
     for number, polygon in enumerate(polygons):
         for a, b in zip(polygon, (*polygon[1:], polygon[0])):
@@ -110,10 +118,10 @@ def catmull_clark(polygons: list[tuple[int, ...]], vertices: int) -> Refinement:
 
 def refine_corners(polygons: list[tuple[int, ...]], uv: list[np.ndarray]) -> np.ndarray:
     """(Q, 4, 2) texture coordinates of the refined quads' corners from those of each polygon's (n, 2), linearly."""
-    out = []
-    for polygon, corners in zip(polygons, uv):
-        centre, count = corners.mean(0), len(polygon)
-        for k in range(count):
-            after, before = corners[(k + 1) % count], corners[k - 1]
-            out.append([corners[k], (corners[k] + after) / 2, centre, (corners[k] + before) / 2])
-    return np.array(out, np.float32)
+    counts = np.array([len(polygon) for polygon in polygons])
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    step, count = np.arange(len(first)) - first, np.repeat(counts, counts)
+    corners = np.concatenate(uv)
+    after, before = corners[first + (step + 1) % count], corners[first + (step - 1) % count]
+    centre = np.repeat(np.add.reduceat(corners, np.cumsum(counts) - counts) / counts[:, None], counts, 0)
+    return np.stack([corners, (corners + after) / 2, centre, (corners + before) / 2], 1).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Heads that the network of `avatars.head.regress` is trained on: people at random, rendered and found again."""
