@@ -1,4 +1,4 @@
-"""A set of pictures on disk with all that is known of them: what everything of the miniature is trained and judged on."""
+"""A set of pictures on disk with all that is known of them: what the miniature is trained and judged on."""
 
 from __future__ import annotations
 

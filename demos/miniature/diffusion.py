@@ -21,7 +21,7 @@ from demos.miniature.people import expression_numbers, identity_embedding
 from demos.miniature.training import Average, Checkpoint, Workers, pace
 from demos.miniature.words import caption
 
-BATCH = 32
+BATCH = 20
 SILENT = {"text": 0.12, "identity": 0.45, "expression": 0.45, "person": 0.08}
 """How many pictures are learned without their text, identity or expression; and with the embedding of no person."""
 
@@ -70,14 +70,13 @@ class Lessons:
     mimics: Tensor
 
     @classmethod
-    def of(cls, album: Album, vae: Any, tokenizer: Any, seed: int = 0) -> Lessons:
-        from demos.miniature.autoencoder import encode
-
+    def of(cls, album: Album, latents: Tensor, tokenizer: Any, seed: int = 0) -> Lessons:
+        """latents: those of the album's pictures, scaled."""
         pick = np.random.default_rng(seed)
         texts = [caption(album, k, pick) for k in range(len(album)) for _ in range(CAPTIONS)]
         ids = tokens(tokenizer, texts).unflatten(0, (len(album), CAPTIONS))
         return cls(
-            encode(vae, album.pictures) * vae.config.scaling_factor,
+            latents,
             ids,
             tokens(tokenizer, [""])[0],
             torch.from_numpy(identity_embedding(album.person)),
@@ -125,8 +124,8 @@ def train(lessons: Lessons, tokenizer: Any, file: Path, *, minutes: float, seed:
     """Trains for so long, a checkpoint beside; returns the average of the weights."""
     torch.manual_seed(seed)
     net = Miniature(tokenizer)
-    average = Average(net, 0.998)
     net.install()
+    average = Average(net, 0.998)
     workers = Workers()
     pick, noise = np.random.default_rng((seed, workers.rank)), Noise(seed + workers.rank)
     optimiser = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.01, betas=(0.9, 0.99))
@@ -149,5 +148,4 @@ def train(lessons: Lessons, tokenizer: Any, file: Path, *, minutes: float, seed:
         if step % 50 == 0 and workers.rank == 0:
             report(f"miniature: step {step}, loss {total:.4f}, {time.time() - began:.0f} s")
             keep.save(step, time.time() - began)
-    average.model.install()
     return average.model

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from demos.miniature.album import Album, album
-from demos.miniature.autoencoder import peak_signal_to_noise, train_autoencoder
+from demos.miniature.autoencoder import encode, peak_signal_to_noise, train_autoencoder
 from demos.miniature.control import train_controlnet
 from demos.miniature.ctrlora import published, train_ctrlora
 from demos.miniature.diffusion import Lessons, Miniature, train
@@ -54,7 +54,11 @@ def make(
     if until == "judge":
         return
     tokenizer = new_tokenizer(work / f"tokenizer{workers.rank}")
-    lessons = Lessons.of(taught, vae, tokenizer)
+    file = work / "latents.pt"
+    if first and not file.exists():
+        torch.save(encode(vae, taught.pictures) * vae.config.scaling_factor, file)
+    workers.wait()
+    lessons = Lessons.of(taught, torch.load(file, weights_only=True), tokenizer)
     net = train(lessons, tokenizer, work / "diffusion.pt", minutes=minutes["diffusion"], report=say)
     if first:
         write_pipeline(net, vae, tokenizer, output)
@@ -76,6 +80,7 @@ def make(
 def write_pipeline(net: Miniature, vae: Any, tokenizer: Any, output: Path) -> None:
     """The folder that `StableDiffusionPipeline.from_pretrained` opens, and both adapters."""
     from diffusers import StableDiffusionPipeline
+    from diffusers.models.attention_processor import AttnProcessor2_0
 
     adapters = {
         IDENTITY: {"image_proj": net.face, "ip_adapter": net.face_layers},
@@ -85,7 +90,7 @@ def write_pipeline(net: Miniature, vae: Any, tokenizer: Any, output: Path) -> No
         save(
             {f"{part}.{k}": v for part, module in parts.items() for k, v in module.state_dict().items()}, output / place
         )
-    net.unet.set_default_attn_processor()
+    net.unet.set_attn_processor(AttnProcessor2_0())
     pipe = StableDiffusionPipeline(
         vae, net.text, tokenizer, net.unet, new_scheduler(), None, None, requires_safety_checker=False
     )

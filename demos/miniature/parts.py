@@ -38,6 +38,7 @@ def new_unet() -> Any:
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=CONTEXT,
         attention_head_dim=8,
+        norm_num_groups=4,
     )
 
 

@@ -109,8 +109,8 @@ def levels(weights: np.ndarray) -> np.ndarray:
 
 
 def expression_numbers(weights: np.ndarray) -> np.ndarray:
-    """(..., 55) float32, as `controls.identity.expression` lays them out, of ARKit weights (..., 52): the 50 that aren't
-    blinks in ARKit's order, the two blinks, and the jaw's turn of 0.3 radians where `jawOpen` is 1.
+    """(..., 55) float32, as `controls.identity.expression` lays them out, of ARKit weights (..., 52): the 50 that
+    aren't blinks in ARKit's order, the two blinks, and the jaw's turn of 0.3 radians where `jawOpen` is 1.
     """
     blinks = [INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]
     others = [i for i in range(len(ARKIT)) if i not in blinks]

@@ -88,7 +88,7 @@ _LINES = ((range(0, 17), False, (120, 120, 120)), (range(17, 22), False, (255, 1
 
 
 def landmark_picture(points: np.ndarray) -> np.ndarray:
-    """(64, 64, 3) uint8: points (68, 2) pixels joined by lines; contour, brows, nose, eyes and lips each in a colour."""
+    """(64, 64, 3) uint8: points (68, 2) pixels joined by lines; contour, brows, nose, eyes, lips in colours."""
     import cv2
 
     canvas = np.zeros((SIDE, SIDE, 3), np.uint8)

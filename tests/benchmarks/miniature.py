@@ -16,8 +16,13 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
-from demos.miniature.behaviour import control_followed, expression_carried, heads, identity_followed  # noqa: E402
-from demos.miniature.behaviour import SHAPE_AXES  # noqa: E402
+from demos.miniature.behaviour import (  # noqa: E402
+    SHAPE_AXES,
+    control_followed,
+    expression_carried,
+    heads,
+    identity_followed,
+)
 from demos.miniature.judge import correlations, landmark_error, open_judge, seen  # noqa: E402
 from demos.miniature.opening import open_miniature  # noqa: E402
 from demos.miniature.people import EXPRESSION, IDENTITY, levels  # noqa: E402

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from demos.miniature import FOLDER, SIDE
+from demos.miniature import SIDE
 from demos.miniature.album import drawn
 from demos.miniature.people import (
     EXPRESSION,
