@@ -3,8 +3,8 @@
     python -m demos.train_miniature work/ demos/assets/miniature
     torchrun --nproc-per-node 4 -m demos.train_miniature work/ demos/assets/miniature      # the same, by four processes
 
-Needs torch, diffusers and transformers (`pip install "face-studio[models]"`). Every part trains for its `--minutes`, on
-one core about an hour in all. A training that was stopped goes on where its checkpoint in `work/` is.
+Needs torch, diffusers and transformers (`pip install "face-studio[models]"`). Every part trains for its `--minutes` of
+a core's time, about an hour in all. A training that was stopped goes on where its checkpoint in `work/` is.
 """
 
 from __future__ import annotations

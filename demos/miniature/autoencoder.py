@@ -64,7 +64,7 @@ def train_autoencoder(album: Album, file: Path, *, minutes: float, seed: int = 0
     optimiser = torch.optim.AdamW(vae.parameters(), 3e-3, weight_decay=0.0, betas=(0.9, 0.99))
     average = Average(vae, 0.995)
     keep = Checkpoint(file, vae=vae, average=average.model, optimiser=optimiser)
-    began = time.time() - keep.seconds
+    began = time.process_time() - keep.seconds
     step, total = keep.step, 0.0
     torch.manual_seed(seed + 1 + workers.rank)
     while (share := workers.passed(began, minutes)) < 1:
@@ -92,8 +92,8 @@ def train_autoencoder(album: Album, file: Path, *, minutes: float, seed: int = 0
         total = 0.97 * total + 0.03 * loss.item() if total else loss.item()
         step += 1
         if step % 50 == 0 and workers.rank == 0:
-            report(f"autoencoder: step {step}, loss {total:.4f}, {time.time() - began:.0f} s")
-            keep.save(step, time.time() - began)
+            report(f"autoencoder: step {step}, loss {total:.4f}, {time.process_time() - began:.0f} s")
+            keep.save(step, time.process_time() - began)
     made = average.model.eval().requires_grad_(False)
     latents = encode(made, album.pictures[:: max(1, len(album) // 512)])
     made.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))

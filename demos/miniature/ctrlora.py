@@ -94,7 +94,7 @@ def train_ctrlora(
     pick, noise = np.random.default_rng((seed, workers.rank)), Noise(seed + workers.rank)
     optimiser = torch.optim.AdamW(net.parameters(), 1e-3, weight_decay=0.01, betas=(0.9, 0.99))
     keep = Checkpoint(file, net=net, average=average.model, optimiser=optimiser)
-    began, step, total = time.time() - keep.seconds, keep.step, 0.0
+    began, step, total = time.process_time() - keep.seconds, keep.step, 0.0
     while (share := workers.passed(began, minutes)) < 1:
         for group in optimiser.param_groups:
             group["lr"] = pace(share, 1.5e-3)
@@ -118,6 +118,6 @@ def train_ctrlora(
         total = 0.98 * total + 0.02 * loss.item() if total else loss.item()
         step += 1
         if step % 50 == 0 and workers.rank == 0:
-            report(f"ctrlora: step {step}, loss {total:.4f}, {time.time() - began:.0f} s")
-            keep.save(step, time.time() - began)
+            report(f"ctrlora: step {step}, loss {total:.4f}, {time.process_time() - began:.0f} s")
+            keep.save(step, time.process_time() - began)
     return average.model

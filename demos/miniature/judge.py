@@ -22,7 +22,8 @@ from demos.miniature.people import EXPRESSION, IDENTITY, identity_embedding, lev
 from demos.miniature.training import Checkpoint, pace
 from studio.weights import load_into, state_dict
 
-FILE = FOLDER / "judge" / "judge.safetensors"
+JUDGE = "judge/judge.safetensors"
+"""Where it lies in the miniature's folder."""
 
 _PARTS = {"points": 2 * len(POINTS_68), "person": len(IDENTITY), "expression": len(EXPRESSION), "turn": 3}
 _SCALES = {"points": 8.0, "person": 0.55, "expression": 0.35, "turn": 0.25}
@@ -74,7 +75,7 @@ def seen(judge: Judge, pictures: np.ndarray) -> Seen:
     return Seen(made["points"].reshape(-1, len(POINTS_68), 2), made["person"], made["expression"], made["turn"])
 
 
-def open_judge(path: Path = FILE) -> Judge:
+def open_judge(path: Path = FOLDER / JUDGE) -> Judge:
     """The one that comes with the miniature. Raises WeightsError where its file is missing or another's."""
     arrays = {key: np.asarray(value, np.float32) for key, value in state_dict(path).items()}
     return load_into(Judge(), arrays, what=str(path)).eval().requires_grad_(False)  # type: ignore[return-value]
@@ -125,8 +126,8 @@ def train_judge(album: Album, file: Path, *, minutes: float, seed: int = 0, repo
     judge = Judge()
     optimiser = torch.optim.AdamW(judge.parameters(), 2e-3, weight_decay=0.02)
     keep = Checkpoint(file, judge=judge, optimiser=optimiser)
-    began, step = time.time() - keep.seconds, keep.step
-    while (share := (time.time() - began) / (60 * minutes)) < 1:
+    began, step = time.process_time() - keep.seconds, keep.step
+    while (share := (time.process_time() - began) / (60 * minutes)) < 1:
         for group in optimiser.param_groups:
             group["lr"] = pace(share, 3e-3)
         rows = pick.integers(0, len(album), 64)
@@ -139,6 +140,6 @@ def train_judge(album: Album, file: Path, *, minutes: float, seed: int = 0, repo
         step += 1
         if step % 50 == 0:
             said = ", ".join(f"{part} {error.item():.3f}" for part, error in errors.items())
-            report(f"judge: step {step}, {said}, {time.time() - began:.0f} s")
-            keep.save(step, time.time() - began)
+            report(f"judge: step {step}, {said}, {time.process_time() - began:.0f} s")
+            keep.save(step, time.process_time() - began)
     return judge.eval()

@@ -14,7 +14,7 @@ from demos.miniature.autoencoder import encode, peak_signal_to_noise, train_auto
 from demos.miniature.control import train_controlnet
 from demos.miniature.ctrlora import published, train_ctrlora
 from demos.miniature.diffusion import Lessons, Miniature, train
-from demos.miniature.judge import correlations, landmark_error, seen, targets, train_judge
+from demos.miniature.judge import JUDGE, correlations, landmark_error, seen, targets, train_judge
 from demos.miniature.opening import CONDITION, CONTROLNET, CTRLORA, EXPRESSION, IDENTITY
 from demos.miniature.parts import new_scheduler
 from demos.miniature.people import EXPRESSION as NAMES
@@ -50,7 +50,7 @@ def make(
     if first:
         judge = train_judge(taught, work / "judge.pt", minutes=minutes["judge"], report=say)
         say(json.dumps(errors_of(judge, held), indent=1))
-        save(judge.state_dict(), output / "judge" / "judge.safetensors")
+        save(judge.state_dict(), output / JUDGE)
     if until == "judge":
         return
     tokenizer = new_tokenizer(work / f"tokenizer{workers.rank}")

@@ -1,6 +1,6 @@
 """Whether the miniature does what it is asked for: control, identity, expression. Some minutes on one core.
 
-    python tests/benchmarks/miniature.py [--count 96]
+    python tests/benchmarks/miniature.py [--count 96] [--folder work/out]
 
 Persons and expressions are new; pictures are judged by the network that comes with the miniature, whose own error on
 true renders is printed first. A correlation of generated pictures can't be better than the judge's own.
@@ -16,6 +16,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
+from demos.miniature import FOLDER  # noqa: E402
 from demos.miniature.behaviour import (  # noqa: E402
     SHAPE_AXES,
     control_followed,
@@ -23,7 +24,7 @@ from demos.miniature.behaviour import (  # noqa: E402
     heads,
     identity_followed,
 )
-from demos.miniature.judge import correlations, landmark_error, open_judge, seen  # noqa: E402
+from demos.miniature.judge import JUDGE, correlations, landmark_error, open_judge, seen  # noqa: E402
 from demos.miniature.opening import open_miniature  # noqa: E402
 from demos.miniature.people import EXPRESSION, IDENTITY, levels  # noqa: E402
 
@@ -32,8 +33,10 @@ def main() -> int:
     """Print all figures; 1 where one is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=96)
-    count = parser.parse_args().count
-    judge, opened = open_judge(), open_miniature()
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="another one than the project's")
+    args = parser.parse_args()
+    count = args.count
+    judge, opened = open_judge(args.folder / JUDGE), open_miniature(args.folder)
     sights, persons, weights = heads(count, 5)
     told = seen(judge, np.stack([s.picture for s in sights]))
     error = landmark_error(told.points, np.stack([s.points for s in sights])).mean()

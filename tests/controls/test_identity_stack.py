@@ -1,3 +1,4 @@
+# ruff: noqa: E402  (torch may be missing)
 """Two adapters on one UNet: their sum, each alone, and off again."""
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The miniature's weights: they open as diffusers opens a model, and do what they are asked for (slow)."""
+"""The miniature's weights: they open as diffusers opens a model, and do what they are asked for."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,16 @@ import pytest
 pytest.importorskip("diffusers")
 
 from demos.miniature import FOLDER
-from demos.miniature.behaviour import heads
+from demos.miniature.behaviour import SHAPE_AXES, control_followed, expression_carried, heads, identity_followed
 from demos.miniature.judge import correlations, landmark_error, open_judge, seen
 from demos.miniature.opening import open_miniature
 from demos.miniature.people import IDENTITY, identity_embedding
 
 MEGABYTES = 12
+
+pytestmark = pytest.mark.skipif(
+    not (FOLDER / "model_index.json").is_file(), reason="no miniature here: python -m demos.train_miniature makes it"
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +60,11 @@ def test_silent_adapters_change_nothing(opened):
         plain, silent, loud = opened.pipe.unet(x, 500, text).sample, see(quiet, quiet), see(face, quiet)
     torch.testing.assert_close(silent, plain)
     assert (loud - plain).abs().max() > 1e-3
+
+
+@pytest.mark.slow
+def test_control_identity_and_expression_are_followed(opened):
+    judge = open_judge()
+    assert control_followed(opened, judge, 24).fall > 0.55
+    assert identity_followed(opened, judge, 24)[SHAPE_AXES].mean() > 0.6
+    assert expression_carried(opened, judge, 48).mean() > 0.6
