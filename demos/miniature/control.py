@@ -22,10 +22,16 @@ WORDLESS = 0.5
 
 
 def new_controlnet(unet: Any) -> Any:
-    """diffusers' `ControlNetModel`, begun as the UNet's encoder."""
+    """diffusers' `ControlNetModel`, begun as the UNet's encoder; adapters in the UNet stay there and are not copied."""
     from diffusers import ControlNetModel
+    from diffusers.models.attention_processor import AttnProcessor2_0
 
-    return ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16, 32))
+    adapters = dict(unet.attn_processors)
+    unet.set_attn_processor(AttnProcessor2_0())
+    try:
+        return ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16, 32))
+    finally:
+        unet.set_attn_processor(adapters)
 
 
 def hints(pictures: np.ndarray) -> Tensor:

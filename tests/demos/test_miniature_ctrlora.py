@@ -1,5 +1,5 @@
 # ruff: noqa: E402  (torch may be missing)
-"""The miniature's CtrLoRA before training: it adds nothing yet, and its files are of the published form."""
+"""The miniature's control networks before training: they add nothing yet; CtrLoRA's files have the published form."""
 
 import pytest
 
@@ -9,8 +9,10 @@ pytest.importorskip("diffusers")
 from controls.ctrlora.keys import diffusers_key, published_key
 from controls.ctrlora.network import ControlNetwork
 from controls.ctrlora.weights import Condition
+from controls.identity.stack import install_stack
+from demos.miniature.control import new_controlnet
 from demos.miniature.ctrlora import CONDITIONS, new_network, published
-from demos.miniature.parts import CONTEXT, LATENT, new_unet
+from demos.miniature.parts import CONTEXT, LATENT, new_adapter, new_unet
 from studio.errors import WeightsError
 
 
@@ -25,6 +27,16 @@ def call(network, name):
     latent, text = torch.randn(1, *LATENT, generator=pick), torch.randn(2, 5, CONTEXT, generator=pick)
     with torch.no_grad():
         return network(name, latent, 300, text)
+
+
+def test_a_controlnet_is_made_of_a_unet_with_adapters():
+    unet = new_unet()
+    install_stack(unet, [new_adapter(unet, 1), new_adapter(unet, 2)])
+    installed = dict(unet.attn_processors)
+    made = new_controlnet(unet)
+    assert not any("_ip" in key for key in made.state_dict())
+    assert unet.attn_processors == installed
+    torch.testing.assert_close(made.mid_block.resnets[0].conv1.weight, unet.mid_block.resnets[0].conv1.weight)
 
 
 def test_a_new_condition_adds_nothing(network):
