@@ -52,6 +52,29 @@ def diffusers_key(key: str) -> str:
     raise WeightsError(f"{key}: no key of a control network, a UNet or a VAE encoder of Stable Diffusion 1.5")
 
 
+def published_key(key: str) -> str:
+    """The inverse of `diffusers_key` for a control network: its key, or a LoRA's, as published files name it. Raises
+    WeightsError for another network's.
+    """
+    for theirs, ours in _LORA.items():
+        key = key.replace(ours, theirs)
+    if found := _split(key, {ours: name for name, ours in _WHOLE.items()}):
+        return f"{CONTROL}{found}"
+    if match := re.fullmatch(r"controlnet_down_blocks\.(\d+)\.(.+)", key):
+        return f"{CONTROL}zero_convs.{match[1]}.0.{match[2]}"
+    if match := re.fullmatch(r"down_blocks\.(\d+)\.downsamplers\.0\.conv\.(.+)", key):
+        return f"{CONTROL}input_blocks.{3 * int(match[1]) + 3}.0.op.{match[2]}"
+    match = re.fullmatch(r"(?:down_blocks\.(\d+)|mid_block)\.(resnets|attentions)\.(\d)\.(.+)", key)
+    if match is None:
+        raise WeightsError(f"{key}: no key of a control network of Stable Diffusion 1.5")
+    layer, place, rest = int(match[2] == "attentions"), int(match[3]), match[4]
+    if match[2] == "resnets":
+        rest = _split(rest, {ours: name for name, ours in _RESNET.items()}) or rest
+    if match[1] is None:
+        return f"{CONTROL}middle_block.{1 if layer else 2 * place}.{rest}"
+    return f"{CONTROL}input_blocks.{3 * int(match[1]) + place + 1}.{layer}.{rest}"
+
+
 def part(tree: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """One network of a checkpoint by diffusers' names: {key: array}.
 

@@ -151,6 +151,12 @@ class ControlNetwork(nn.Module):
         self._of(name)
         del self.kept[self._places.pop(name)]
 
+    def layers_of(self, name: str) -> dict[str, nn.Module]:
+        """{layer by diffusers' name: what a condition has there}: a LoRA (down, up), a zero convolution or a norm.
+        Raises UsageError for an unknown condition.
+        """
+        return dict(zip(self._patterns, self._of(name), strict=True))
+
     def _of(self, name: str) -> nn.ModuleList:
         if name not in self._places:
             raise UsageError(f"no condition {name!r}; there are {', '.join(self._places) or 'none yet'}")

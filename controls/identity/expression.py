@@ -82,7 +82,7 @@ class ExpressionAdapter:
         file = locate(known, "exp_adapter/exp_adapter.bin", path)
         adapter = Adapter.of(state_dict(file, "ip_adapter"), unet, what=f"{file}, ip_adapter")
         projection = expression_projection(state_dict(file, "image_proj"), what=f"{file}, image_proj")
-        tell_terms(known)
+        tell_terms(known, file)
         adapter.install(unet)
         parameter = next(unet.parameters())
         return cls(projection.to(parameter.device, parameter.dtype), adapter)

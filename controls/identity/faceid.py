@@ -107,7 +107,7 @@ class FaceId:
         shortcut = shortcut_of(file.name) if shortcut is None else shortcut
         adapter = Adapter.of(state_dict(file, "ip_adapter"), unet, what=f"{file}, ip_adapter")
         projection = projection_of(state_dict(file, "image_proj"), shortcut=shortcut, what=f"{file}, image_proj")
-        tell_terms(known)
+        tell_terms(known, file)
         adapter.install(unet)
         parameter = next(unet.parameters())
         return cls(projection.to(parameter.device, parameter.dtype), adapter)  # type: ignore[arg-type]

@@ -116,14 +116,28 @@ def missing(model: PublishedModel, file: PublishedFile, given: str | Path | None
     )
 
 
-def tell_terms(model: PublishedModel) -> None:
-    """Warns (LicenceWarning) when a model that is not free for any use is loaded; once a process and model."""
+def tell_terms(model: PublishedModel, file: Path | None = None) -> None:
+    """Warns (LicenceWarning) when a model that is not free for any use is loaded; once a process and model. A `file`
+    of the same form that somebody else made, and that says its own licence in its metadata, isn't the published one.
+    """
+    if file is not None and _licence_inside(file) not in (None, model.licence):
+        return
     if not model.commercial and model.name not in _told:
         _told.add(model.name)
         warnings.warn(f"{model.title}: {model.licence}. See {model.page}", LicenceWarning, stacklevel=3)
 
 
 _told: set[str] = set()
+
+
+def _licence_inside(file: Path) -> str | None:
+    """What a .safetensors file's metadata say of its licence."""
+    if file.suffix != ".safetensors":
+        return None
+    from safetensors import safe_open
+
+    with safe_open(file, "np") as opened:
+        return (opened.metadata() or {}).get("licence")
 
 
 def _in_folder(folder: Path, file: PublishedFile) -> Path | None:

@@ -1,0 +1,123 @@
+"""The miniature: its world drawn and told in numbers and words, and its weights as they are shipped."""
+
+import numpy as np
+import pytest
+
+from demos.miniature import SIDE
+from demos.miniature.album import drawn
+from demos.miniature.people import (
+    EXPRESSION,
+    IDENTITY,
+    Moment,
+    expression_numbers,
+    identity_embedding,
+    identity_numbers,
+    levels,
+    random_expression,
+    random_person,
+)
+from demos.miniature.pictures import Painter, landmark_picture
+from studio.arkit import ARKIT, INDEX
+
+
+def still(weights=None, light="soft", yaw=0.0):
+    head = np.array([yaw, 0, 0, 0, 0, 0], np.float32)
+    return Moment(np.zeros(52, np.float32) if weights is None else weights, head, light, "grey", (96, 100, 106))
+
+
+@pytest.fixture(scope="module")
+def painter():
+    return Painter(np.zeros(len(IDENTITY), np.float32))
+
+
+def test_a_person_comes_back_from_an_embedding():
+    persons = np.stack([random_person(np.random.default_rng(k)) for k in range(5)])
+    embedding = identity_embedding(persons)
+    assert embedding.shape == (5, 512)
+    np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(identity_numbers(3 * embedding), persons, atol=1e-5)
+
+
+def test_expressions_have_the_layout_of_expression_adapters():
+    weights = np.zeros(52, np.float32)
+    weights[INDEX["eyeBlinkRight"]], weights[INDEX["jawOpen"]] = 0.7, 0.5
+    numbers = expression_numbers(weights)
+    assert numbers.shape == (55,)
+    np.testing.assert_allclose(numbers[50:], [0, 0.7, 0.15, 0, 0], atol=1e-6)
+    others = [name for name in ARKIT if not name.startswith("eyeBlink")]
+    assert numbers[others.index("jawOpen")] == 0.5
+    assert np.count_nonzero(numbers) == 3
+
+
+def test_levels_are_those_that_were_set():
+    weights = np.zeros(52, np.float32)
+    for shape in EXPRESSION["brows_up"]:
+        weights[INDEX[shape]] = 0.6
+    expected = [0.6 if name == "brows_up" else 0 for name in EXPRESSION]
+    np.testing.assert_allclose(levels(weights), expected, atol=1e-6)
+
+
+def test_contradictions_are_not_drawn():
+    for seed in range(200):
+        now = dict(zip(EXPRESSION, levels(random_expression(np.random.default_rng(seed))), strict=True))
+        assert not (now["smile"] and now["frown"])
+        assert not (now["brows_up"] and now["brows_down"])
+
+
+def test_light_comes_from_where_it_is_said(painter):
+    halves = {}
+    for light in ("left", "right", "above", "below"):
+        picture = painter.draw(still(light=light)).picture.astype(float).mean(2)
+        middle = SIDE // 2
+        halves[light] = picture[26:46, 22:middle].mean() - picture[26:46, middle:42].mean()
+    assert halves["left"] > 10 and halves["right"] < -10
+    assert abs(halves["above"]) < 5 and abs(halves["below"]) < 5
+
+
+def test_points_and_normals_belong_to_the_picture(painter):
+    wide = np.zeros(52, np.float32)
+    wide[INDEX["jawOpen"]] = 1
+    shut, opened = painter.draw(still()), painter.draw(still(wide))
+    gap = lambda sight: sight.points[66, 1] - sight.points[62, 1]
+    assert gap(opened) > gap(shut) + 4
+    turned = painter.draw(still(yaw=0.5))
+    assert turned.points[30, 0] > shut.points[30, 0] + 3  # the nose's tip moves to the picture's right
+    assert (shut.normals[0, 0] == 0).all()
+    nose = shut.normals[tuple(np.round(shut.points[30]).astype(int)[::-1])]
+    assert nose[2] > 180  # it faces the camera
+    assert (landmark_picture(shut.points).max(2) > 0).sum() > 60
+
+
+def test_the_same_seed_draws_the_same_pictures():
+    first, second = drawn(2, 2, 9), drawn(2, 2, 9)
+    np.testing.assert_array_equal(first.pictures, second.pictures)
+    assert not (first.person[0] == first.person[2]).all()
+
+
+def test_each_word_of_a_caption_is_one_token(tmp_path):
+    pytest.importorskip("transformers")
+    from demos.miniature.words import caption, new_tokenizer, vocabulary
+
+    tokenizer = new_tokenizer(tmp_path)
+    assert all(len(tokenizer(word).input_ids) == 3 for word in vocabulary())
+    album = drawn(1, 3, 4)
+    pick = np.random.default_rng(0)
+    for k in range(3):
+        text = caption(album, k, pick)
+        assert len(tokenizer(text).input_ids) == 2 + len(text.replace(",", " ,").split())
+
+
+def test_a_caption_says_what_is_there():
+    from dataclasses import replace
+
+    from demos.miniature.words import caption
+
+    album = drawn(1, 1, 4)
+    weights = np.zeros((1, 52), np.float32)
+    for shape in EXPRESSION["smile"]:
+        weights[0, INDEX[shape]] = 0.9
+    head = np.zeros((1, 6), np.float32)
+    head[0, 0] = 0.3
+    told = caption(replace(album, weights=weights, head=head, light=np.array([3]), behind=np.array(["blue"])), 0)
+    for words in ("smiling broadly", "turned right", "light from above", "blue background"):
+        assert words in told

@@ -1,0 +1,70 @@
+"""The miniature's weights: they open as diffusers opens a model, and do what they are asked for."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("diffusers")
+
+from demos.miniature import FOLDER
+from demos.miniature.behaviour import SHAPE_AXES, control_followed, expression_carried, heads, identity_followed
+from demos.miniature.judge import correlations, landmark_error, open_judge, seen
+from demos.miniature.opening import open_miniature
+from demos.miniature.people import IDENTITY, identity_embedding
+
+MEGABYTES = 12
+
+pytestmark = pytest.mark.skipif(
+    not (FOLDER / "model_index.json").is_file(), reason="no miniature here: python -m demos.train_miniature makes it"
+)
+
+
+@pytest.fixture(scope="module")
+def opened():
+    return open_miniature()
+
+
+def test_it_is_small():
+    assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) < MEGABYTES * 1e6
+
+
+def test_diffusers_opens_it_and_makes_pictures():
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(FOLDER, torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    call = dict(num_inference_steps=6, output_type="np")
+    made = pipe(["portrait", "a portrait of a person"], generator=torch.manual_seed(1), **call).images
+    assert made.shape == (2, 64, 64, 3)
+    assert np.isfinite(made).all() and made.std() > 0.05
+
+
+def test_the_judge_sees_what_was_drawn():
+    sights, persons, _ = heads(24, 5)
+    told = seen(open_judge(), np.stack([s.picture for s in sights]))
+    assert landmark_error(told.points, np.stack([s.points for s in sights])).mean() < 2
+    assert correlations(told.person, persons)[[IDENTITY.index(n) for n in ("head_width", "skin")]].min() > 0.7
+
+
+def test_silent_adapters_change_nothing(opened):
+    import torch
+
+    from controls.identity.stack import stacked
+
+    x = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    text = torch.zeros(1, 4, opened.pipe.unet.config.cross_attention_dim)
+    face = opened.identity.guide(identity_embedding(np.zeros((1, len(IDENTITY)))), guidance=False)
+    quiet = opened.identity.guide(identity_embedding(np.zeros((1, len(IDENTITY)))), guidance=False, scale=0.0)
+    see = lambda *guides: opened.pipe.unet(x, 500, text, cross_attention_kwargs=stacked(*guides).kwargs()).sample
+    with torch.no_grad():
+        plain, silent, loud = opened.pipe.unet(x, 500, text).sample, see(quiet, quiet), see(face, quiet)
+    torch.testing.assert_close(silent, plain)
+    assert (loud - plain).abs().max() > 1e-3
+
+
+@pytest.mark.slow
+def test_control_identity_and_expression_are_followed(opened):
+    judge = open_judge()
+    assert control_followed(opened, judge, 24).fall > 0.55
+    assert identity_followed(opened, judge, 24)[SHAPE_AXES].mean() > 0.6
+    assert expression_carried(opened, judge, 48).mean() > 0.6
