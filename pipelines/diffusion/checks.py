@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from controls.identity.adapter import family
-from controls.identity.expression import WIDTH, ExpressionAdapter
+from controls.identity.expression import WIDTH
 from controls.identity.faceid import FaceId, FaceIdPlusProjection
 from studio.errors import UsageError, WeightsError
 
@@ -61,13 +61,11 @@ def _check_faces(pipe: Any, arguments: Mapping[str, Any], wishes: Any) -> None:
             raise UsageError("an identity, but no adapter that knows faces: pipe.load_identity(FILE) first")
         if pipe.prompter is not None and (arguments.get("prompt") or arguments.get("prompt_embeds") is not None):
             raise UsageError("Arc2Face sees the face alone: leave the prompt out")
-        if pipe.prompter is None and isinstance(pipe.adapter, ExpressionAdapter):
-            raise UsageError("an identity, but the adapter knows expressions: pipe.load_identity(FILE) of Arc2Face too")
         plus = isinstance(pipe.adapter, FaceId) and isinstance(pipe.adapter.projection, FaceIdPlusProjection)
         if plus and wishes.looks is None:
             raise UsageError("FaceID-Plus also looks at the photo: give identity=PHOTO, not numbers alone")
     if wishes.expression is not None:
-        if not isinstance(pipe.adapter, ExpressionAdapter):
+        if pipe.mimic is None:
             raise UsageError("an expression, but no Expression Adapter: pipe.load_identity(exp_adapter.bin) first")
         if np.shape(wishes.expression)[-1:] != (WIDTH,):
             raise UsageError(f"an expression has {WIDTH} numbers, as controls.identity.expression makes them")

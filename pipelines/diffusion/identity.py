@@ -121,24 +121,24 @@ def insightface_embedder(name: str) -> Embedder:
     return embed
 
 
-def adapter_of(pipe: Any, source: Any, *, kind: str | None, shortcut: bool | None) -> tuple[Any, bool]:
-    """(adapter, whether it makes prompts instead of tokens), in the pipeline's UNet. Raises WeightsError."""
+def adapter_of(pipe: Any, source: Any, *, kind: str | None, shortcut: bool | None) -> Any:
+    """The adapter of a file, which has put itself into the pipeline's UNet, or the one given. Raises WeightsError."""
     from controls.identity.arc2face import Arc2FaceEncoder
 
     if kind is not None and kind not in KINDS:
         raise UsageError(f"kind={kind!r}: choose one of {', '.join(KINDS)}")
     if source is not None and not isinstance(source, str | os.PathLike):
-        return source, isinstance(source, Arc2FaceEncoder)
+        return source
     kind = kind or kind_of(source)
     if kind == "instantid":
-        return InstantId.from_pretrained(pipe.unet, source), False
+        return InstantId.from_pretrained(pipe.unet, source)
     if kind == "expression":
-        return ExpressionAdapter.from_pretrained(pipe.unet, source), False
+        return ExpressionAdapter.from_pretrained(pipe.unet, source)
     if kind == "arc2face":
         if pipe.family != "Stable Diffusion 1.5":
             raise WeightsError(f"Arc2Face is for Stable Diffusion 1.5; this pipeline is {pipe.family}")
-        return Arc2FaceEncoder.from_pretrained(source), True
-    return FaceId.from_pretrained(pipe.unet, source, shortcut=shortcut), False
+        return Arc2FaceEncoder.from_pretrained(source)
+    return FaceId.from_pretrained(pipe.unet, source, shortcut=shortcut)
 
 
 def kind_of(source: str | os.PathLike[str] | None) -> str:
@@ -169,13 +169,15 @@ def kind_of(source: str | os.PathLike[str] | None) -> str:
     return "expression" if first[1] == 55 else "faceid"
 
 
-def guide_of(adapter: Any, embeds: np.ndarray, scale: float | None, *, guidance: bool, per_face: int, **more: Any) -> Any:
+def guide_of(
+    adapter: Any, embeds: np.ndarray, scale: float | None, *, guidance: bool, per_face: int, looks: Any = None
+) -> Any:
     """A `Guide` of faces (P, width) for P * per_face pictures; see `controls.identity.guide`."""
-    options = {} if scale is None else {"scale": float(scale)}
+    options: dict[str, Any] = {} if scale is None else {"scale": float(scale)}
     if isinstance(adapter, FaceId):
-        return adapter.guide(
-            np.repeat(unit(checked(embeds)), per_face, 0), guidance=guidance, **options, **more
-        )
+        if looks is not None:
+            options["clip_hidden"] = looks
+        return adapter.guide(np.repeat(unit(checked(embeds)), per_face, 0), guidance=guidance, **options)
     return adapter.guide(np.repeat(embeds, per_face, 0), guidance=guidance, **options)
 
 
@@ -188,7 +190,7 @@ def looks_of(pipe: Any, person: Any) -> tuple[Any, Any] | None:
     if pipe.image_encoder is None:
         raise UsageError("FaceID-Plus also looks at the photo: give image_encoder= (CLIP ViT-H/14) to the pipeline")
     some = person if isinstance(person, list | tuple) else [person]
-    photo = next((x for x in some if _is_photo(x)), None)
+    photo = next((x for x in some if is_photo(x)), None)
     if photo is None:
         raise UsageError("FaceID-Plus also looks at the photo: give a photo among the identities, not numbers alone")
     import torch
@@ -207,7 +209,7 @@ def looks_of(pipe: Any, person: Any) -> tuple[Any, Any] | None:
 
 
 def aligned_face(picture: np.ndarray, landmarks: np.ndarray, size: int = 224) -> np.ndarray:
-    """(size, size, 3) uint8: the face upright, eyes and mouth where recognisers have them; landmarks (478, 3) pixels."""
+    """(size, size, 3) uint8: the face upright, as recognisers have it; landmarks (478, 3) pixels."""
     import cv2
 
     from avatars.mica import SIDE, alignment
@@ -216,7 +218,7 @@ def aligned_face(picture: np.ndarray, landmarks: np.ndarray, size: int = 224) ->
     return cv2.warpAffine(picture, turn, (size, size), flags=cv2.INTER_LINEAR, borderValue=0.0)
 
 
-def _is_photo(value: Any) -> bool:
+def is_photo(value: Any) -> bool:
     if isinstance(value, str | os.PathLike):
         return Path(value).suffix.lower() not in _NUMBERS
     return hasattr(value, "getbands") or (isinstance(value, np.ndarray) and value.ndim == 3)

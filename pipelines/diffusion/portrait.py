@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from controls.identity.expression import ExpressionAdapter
+from controls.identity.stack import install_stack
 from pipelines.diffusion import checks
 from pipelines.diffusion.identity import Embedder, adapter_of, identity_rows, looks_of
 from pipelines.diffusion.opening import check_controlnets, check_folder, check_single_file, opened_controlnets
@@ -34,6 +36,7 @@ EXTRAS: Mapping[str, Any] = {
     "identity_scale": None,
     "identity_mask": None,
     "expression": None,
+    "expression_scale": 1.0,
     "conditions": None,
     "concepts": None,
     "regions": None,
@@ -50,7 +53,7 @@ _DOC = """Makes pictures; arguments as diffusers' own pipeline takes them, and b
                         averaged; needs `load_identity`. Of Arc2Face it takes the prompt's place.
         identity_embeds (P, 512) the recogniser's numbers instead, one row or one for each prompt.
         identity_scale  strength 0..1 (default: the adapter's own); identity_mask (H, W) 0..1: where it acts.
-        expression      (55,) or (B, 55) numbers of SMIRK for Arc2Face's Expression Adapter.
+        expression      (55,) or (B, 55) numbers of SMIRK for Arc2Face's Expression Adapter; expression_scale 0..1.
         conditions      {name: picture} or [(name, picture, weight), ...] for CtrLoRA (`load_ctrlora`).
         concepts        `Concept`s that steer the denoising (Brack et al. 2023).
         regions         `Region`s with a prompt, a person and LoRAs of their own.
@@ -68,7 +71,9 @@ class Portraits:
     """A callable (H, W, 3) uint8 RGB -> (512,); None for InsightFace (`pipelines.diffusion.identity`)."""
 
     adapter: Any = None
-    """The identity or expression adapter in the UNet, or None."""
+    """The identity adapter in the UNet, or None; `mimic` the expression adapter."""
+
+    mimic: Any = None
 
     prompter: Any = None
     """Arc2Face's encoder, which makes prompts of faces, or None."""
@@ -85,12 +90,9 @@ class Portraits:
             cls.__call__ = _calling(base.__call__)  # type: ignore[method-assign]
 
     def _take(self, controlnet: Any) -> None:
-        """Registers ControlNets and lets attention go through `studio.attention`."""
+        """Registers ControlNets. Raises WeightsError for another family's."""
         self.register_modules(controlnet=opened_controlnets(controlnet))  # type: ignore[attr-defined]
         check_controlnets(self.controlnet, self.unet)  # type: ignore[attr-defined]
-        for name in ("unet", "vae", "controlnet"):
-            for network in _networks(getattr(self, name, None)):
-                through_studio(network)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str], **options: Any) -> Any:
@@ -118,26 +120,42 @@ class Portraits:
             super().save_pretrained(folder, **options)  # type: ignore[misc]
 
     def load_identity(self, source: Any = None, *, kind: str | None = None, shortcut: bool | None = None) -> None:
-        """Puts an identity adapter into the UNet, in place of the one before.
+        """Puts an identity adapter, or an expression's beside it, into the UNet, in place of the one before.
 
         source    a file (IP-Adapter FaceID and its fine-tunes, InstantID, Arc2Face's encoder or Expression Adapter),
-                  None to look where published models lie, or an adapter that is already in this pipeline's UNet.
+                  None to look where published models lie, or an adapter made for this pipeline's UNet.
         kind      "faceid", "instantid", "arc2face" or "expression"; by the file's content without it.
         shortcut  of FaceID-Plus: False for Plus, True for PlusV2, where the file's name doesn't tell.
         Raises WeightsError for another family's file, UsageError.
         """
-        before = self._before or dict(self.unet.attn_processors)  # type: ignore[attr-defined]
-        made, prompts = adapter_of(self, source, kind=kind, shortcut=shortcut)
-        if prompts:
+        with self._plain():
+            before = dict(self.unet.attn_processors)  # type: ignore[attr-defined]
+            try:
+                made = adapter_of(self, source, kind=kind, shortcut=shortcut)
+            finally:
+                self.unet.set_attn_processor(dict(before))  # type: ignore[attr-defined]
+        if hasattr(made, "prompts"):
             self.prompter = made
+        elif isinstance(made, ExpressionAdapter):
+            self.mimic = made
         else:
-            self.adapter, self._before = made, before
+            self.adapter = made
+        self._before = self._before or before
+        self._install()
 
     def unload_identity(self) -> None:
         """Takes identity and expression adapters out; the UNet is as it was."""
         if self._before is not None:
             self.unet.set_attn_processor(dict(self._before))  # type: ignore[attr-defined]
-        self.adapter = self.prompter = self._before = None
+        self.adapter = self.mimic = self.prompter = self._before = None
+
+    def _install(self) -> None:
+        """The adapters that are loaded, in the UNet's attention."""
+        some = [one.adapter for one in (self.adapter, self.mimic) if one is not None]
+        if len(some) == 1:
+            some[0].install(self.unet)  # type: ignore[attr-defined]
+        elif some:
+            install_stack(self.unet, some)  # type: ignore[attr-defined]
 
     def load_ctrlora(
         self, base: str | os.PathLike[str] | None = None, conditions: Mapping[str, str | os.PathLike[str]] | None = None
@@ -162,17 +180,14 @@ class Portraits:
             super().load_lora_weights(source, adapter_name=adapter_name, **options)  # type: ignore[misc]
 
     @contextmanager
-    def _plain(self) -> Any:
+    def _plain(self) -> Iterator[None]:
         """The UNet without its identity adapter."""
-        if self._before is None:
-            yield
-            return
-        now = dict(self.unet.attn_processors)  # type: ignore[attr-defined]
-        self.unet.set_attn_processor(dict(self._before))  # type: ignore[attr-defined]
+        if self._before is not None:
+            self.unet.set_attn_processor(dict(self._before))  # type: ignore[attr-defined]
         try:
             yield
         finally:
-            self.unet.set_attn_processor(now)  # type: ignore[attr-defined]
+            self._install()
 
     def _run(self, base: Callable[..., Any], arguments: dict[str, Any], extras: dict[str, Any]) -> Any:
         """One call: check, then diffusers' own loop with what is asked for added at each call of the UNet."""
@@ -224,7 +239,9 @@ def _calling(base: Callable[..., Any]) -> Callable[..., Any]:
         extras = {name: kwargs.pop(name, default) for name, default in EXTRAS.items()}
         bound = theirs.bind(self, *args, **kwargs).arguments
         arguments = {k: v for k, v in bound.items() if k not in ("self", "kwargs")} | bound.get("kwargs", {})
-        return self._run(base, arguments, extras)
+        networks = [n for name in ("unet", "vae", "controlnet") for n in _networks(getattr(self, name))]
+        with through_studio(*networks):
+            return self._run(base, arguments, extras)
 
     call.__doc__ = _DOC
     call.__signature__ = theirs.replace(parameters=[*names, *more, *rest])  # type: ignore[attr-defined]
@@ -239,14 +256,24 @@ def _networks(module: Any) -> Sequence[Any]:
     return [] if module is None else list(getattr(module, "nets", [module]))
 
 
-def through_studio(network: Any) -> None:
-    """Where attention is diffusers' plain one, let `studio.attention` compute it; others stay."""
+@contextmanager
+def through_studio(*networks: Any) -> Iterator[None]:
+    """Within the block `studio.attention` computes attention where it is diffusers' plain one; adapters and what else
+    was chosen stay. Afterwards the networks are as before."""
     from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
-    if not hasattr(network, "attn_processors"):
-        return
-    ours = StudioAttnProcessor()
-    now = network.attn_processors
-    plain = {name: ours if type(p) in (AttnProcessor, AttnProcessor2_0) else p for name, p in now.items()}
-    if plain and any(p is ours for p in plain.values()):
-        network.set_attn_processor(plain)
+    before = []
+    for network in networks:
+        now = getattr(network, "attn_processors", {})
+        if any(type(p) in (AttnProcessor, AttnProcessor2_0) for p in now.values()):
+            before.append((network, dict(now)))
+            swap = {k: _STUDIO if type(p) in (AttnProcessor, AttnProcessor2_0) else p for k, p in now.items()}
+            network.set_attn_processor(swap)
+    try:
+        yield
+    finally:
+        for network, processors in before:
+            network.set_attn_processor(processors)
+
+
+_STUDIO = StudioAttnProcessor()

@@ -88,9 +88,9 @@ def _without_unconditional(kwargs: dict[str, Any], count: int) -> dict[str, Any]
     out = halves(kwargs, count)
     given = dict(out.get("cross_attention_kwargs") or {})
     guide = given.get("identity")
-    if isinstance(guide, Guide) and guide.tokens is not None:
-        from dataclasses import replace
+    if isinstance(guide, Guide):
+        from pipelines.diffusion.steering import fitting
 
-        given["identity"] = replace(guide, tokens=guide.tokens[-count:])
+        given["identity"] = fitting(guide, count)
         out["cross_attention_kwargs"] = given
     return out

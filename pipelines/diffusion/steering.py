@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from controls.identity.expression import ExpressionAdapter, with_neutral
+from controls.identity.expression import with_neutral
 from controls.identity.guide import Guide
 from controls.identity.instantid import InstantId, residuals
+from controls.identity.stack import stacked
 from pipelines.diffusion.identity import guide_of, looks_of
 from pipelines.diffusion.region import Region, regional
 from pipelines.diffusion.semantic import Concept, Momentum, steered
@@ -29,8 +30,10 @@ _ACTIVE: ContextVar[Steering | None] = ContextVar("portrait_steering", default=N
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a call asks for beside diffusers' own; see `pipelines.diffusion.portrait`. embeds: (P, width) or None; looks:
-    CLIP's states of the person's photo for FaceID-Plus."""
+    """What a call asks for beside diffusers' own; see `pipelines.diffusion.portrait`.
+
+    embeds  (P, width) of faces, or None; looks: CLIP's states of the person's photo, for FaceID-Plus.
+    """
 
     control_image: Any = None
     controlnet_conditioning_scale: float | Sequence[float] = 1.0
@@ -41,6 +44,7 @@ class Wishes:
     identity_scale: float | None = None
     identity_mask: Any = None
     expression: Any = None
+    expression_scale: float = 1.0
     conditions: Any = None
     concepts: Sequence[Concept] | None = None
     regions: Sequence[Region] | None = None
@@ -135,22 +139,24 @@ class Steering:
             self._pictures = [x.to(device, dtype).repeat(2 if guidance else 1, 1, 1, 1) for x in prepared]
         if wishes.conditions:
             self._conditions = self._encoded(height, width, device, dtype)
+        mimic = None if wishes.expression is None else self._expression(guidance, count, device)
+        face = None
         if wishes.embeds is not None and pipe.prompter is None:
-            more = {} if wishes.looks is None else {"clip_hidden": wishes.looks}
-            face = (wishes.embeds, wishes.identity_scale, wishes.identity_mask)
-            self._guide = self._face(*face, guidance, count, **more)
-        elif wishes.expression is not None:
-            self._guide = self._expression(guidance, count, device)
+            asked = (wishes.embeds, wishes.identity_scale, wishes.identity_mask)
+            face = self._face(*asked, guidance, count, wishes.looks)
+        self._guide = self._together(face, mimic)
         for one in wishes.regions or ():
             self._masks.append(one.at(sample.shape[-2:]).to(device, dtype))
             rows = None if one.identity is None else pipe._embeddings(one.identity, None)
-            more = {} if rows is None or (looks := looks_of(pipe, one.identity)) is None else {"clip_hidden": looks}
-            made = None if rows is None else self._face(rows, one.identity_scale, None, guidance, count, **more)
+            made = None
+            if rows is not None:
+                looks = looks_of(pipe, one.identity)
+                made = self._together(self._face(rows, one.identity_scale, None, guidance, count, looks), mimic)
             self._region_guides.append(made)
         self._ready = True
 
     def _face(
-        self, embeds: np.ndarray, scale: float | None, mask: Any, guidance: bool, count: int, **more: Any
+        self, embeds: np.ndarray, scale: float | None, mask: Any, guidance: bool, count: int, looks: Any
     ) -> Guide:
         adapter = self.pipe.adapter
         for name in ("projection", "resampler"):
@@ -158,20 +164,26 @@ class Steering:
                 module.to(self.pipe._execution_device, self.pipe.unet.dtype)
         if count % len(embeds):
             raise UsageError(f"{len(embeds)} identities for {count} pictures; give one, or one for each prompt")
-        made = guide_of(adapter, embeds, scale, guidance=guidance, per_face=count // len(embeds), **more)
+        made = guide_of(adapter, embeds, scale, guidance=guidance, per_face=count // len(embeds), looks=looks)
         return made if mask is None else replace(made, mask=torch.as_tensor(np.asarray(mask, np.float32)))
 
     def _expression(self, guidance: bool, count: int, device: Any) -> Guide:
-        adapter = self.pipe.adapter
-        assert isinstance(adapter, ExpressionAdapter)
+        adapter = self.pipe.mimic
         vectors = torch.as_tensor(np.atleast_2d(np.asarray(self.wishes.expression, np.float32))).to(device)
         if count % len(vectors):
             raise UsageError(f"{len(vectors)} expressions for {count} pictures; give one, or one for each prompt")
         adapter.projection.to(device, self.pipe.unet.dtype)
         rows = with_neutral(vectors, count // len(vectors)).to(next(adapter.projection.parameters()))
-        scale = 1.0 if self.wishes.identity_scale is None else float(self.wishes.identity_scale)
         tokens = adapter.projection(rows[:, 0])
-        return Guide(tokens if guidance else tokens[count:], scale)
+        return Guide(tokens if guidance else tokens[count:], float(self.wishes.expression_scale))
+
+    def _together(self, face: Guide | None, mimic: Guide | None) -> Guide | None:
+        """One guide for the adapters that are in the UNet; what isn't asked for is silent."""
+        if face is None and mimic is None:
+            return None
+        if self.pipe.adapter is None or self.pipe.mimic is None:
+            return face or mimic
+        return stacked(face or Guide(lora_scale=0.0), mimic or Guide())
 
     def _encoded(self, height: int, width: int, device: Any, dtype: Any) -> list[Any]:
         """CtrLoRA's pictures as latents."""
@@ -223,7 +235,7 @@ class Steering:
         sample = sample[:, : nets[0].config.in_channels]
         added = kwargs.get("added_cond_kwargs") or {}
         added = {k: v for k, v in added.items() if k != "image_embeds"} or None
-        if isinstance(self.pipe.adapter, InstantId) and self._guide is not None:
+        if isinstance(self.pipe.adapter, InstantId) and self.wishes.embeds is not None:
             tokens = fitting(self._guide, len(sample)).tokens
             mask = self._guide.mask
             seen = dict(tokens=tokens, scales=scales, conditions=added, mask=mask)
@@ -240,9 +252,8 @@ class Steering:
 
 def fitting(guide: Guide, batch: int) -> Guide:
     """A guide for a batch that lost its unconditional half, as when guidance is switched off on the way."""
-    if guide.tokens is None or len(guide.tokens) <= batch:
-        return guide
-    return replace(guide, tokens=guide.tokens[-batch:])
+    tokens = None if guide.tokens is None else guide.tokens[-batch:]
+    return replace(guide, tokens=tokens, others=tuple(fitting(one, batch) for one in guide.others))
 
 
 def with_guide(kwargs: dict[str, Any], guide: Guide | None) -> dict[str, Any]:
