@@ -112,13 +112,18 @@ class GenerationPipeline:
         """
         import torch
 
-        from pipelines.diffusion.opening import open_pipeline
+        from pipelines.diffusion.opening import open_pipeline, typed
 
         kind = getattr(torch, dtype or ("float32" if device == "cpu" else "float16"), None)
         if not isinstance(kind, torch.dtype):
             raise UsageError(f"dtype={dtype!r}: choose float32, float16 or bfloat16")
         more = {} if config is None else {"config": os.fspath(config)}
-        pipe = open_pipeline(model, torch_dtype=kind, **({"controlnet": controlnet} if controlnet else {}), **more)
+        pipe = open_pipeline(
+            model,
+            **typed(None if kind == torch.float32 else kind),
+            **({"controlnet": controlnet} if controlnet else {}),
+            **more,
+        )
         pipe.set_progress_bar_config(disable=True)
         if identity is not None:
             pipe.load_identity(identity)

@@ -92,7 +92,7 @@ def open_controlnet(path: str | os.PathLike[str], *, dtype: Any = None) -> Any:
     from diffusers import ControlNetModel
 
     place = Path(path).expanduser()
-    options = {} if dtype is None else {"torch_dtype": dtype}
+    options = typed(dtype)
     if place.is_file():
         return ControlNetModel.from_single_file(str(place), **options)
     config = place / "config.json"
@@ -102,6 +102,14 @@ def open_controlnet(path: str | os.PathLike[str], *, dtype: Any = None) -> Any:
     if kind != "ControlNetModel":
         raise WeightsError(f"{place}: {kind or 'another model'}, not a ControlNet")
     return ControlNetModel.from_pretrained(str(place), **options)
+
+
+def typed(dtype: Any) -> dict[str, Any]:
+    """How diffusers' loading functions are told a type, whose argument has another name since 0.41; empty for None."""
+    from diffusers.utils import deprecation_utils
+
+    name = "dtype" if hasattr(deprecation_utils, "_TORCH_DTYPE_DEPRECATION_MESSAGE") else "torch_dtype"
+    return {} if dtype is None else {name: dtype}
 
 
 def opened_controlnets(given: Any, *, dtype: Any = None) -> Any:

@@ -101,7 +101,9 @@ class Portraits:
         """
         path = check_folder(path, cls.family, cls.__name__)
         if options.get("controlnet") is not None:
-            options["controlnet"] = opened_controlnets(options["controlnet"], dtype=options.get("torch_dtype"))
+            options["controlnet"] = opened_controlnets(
+                options["controlnet"], dtype=options.get("dtype", options.get("torch_dtype"))
+            )
         return super().from_pretrained(path, **options)  # type: ignore[misc]
 
     @classmethod
@@ -111,7 +113,9 @@ class Portraits:
         """
         path = check_single_file(path, cls.family, cls.__name__)
         if options.get("controlnet") is not None:
-            options["controlnet"] = opened_controlnets(options["controlnet"], dtype=options.get("torch_dtype"))
+            options["controlnet"] = opened_controlnets(
+                options["controlnet"], dtype=options.get("dtype", options.get("torch_dtype"))
+            )
         return super().from_single_file(path, **options)  # type: ignore[misc]
 
     def save_pretrained(self, folder: str | os.PathLike[str], **options: Any) -> None:
@@ -231,20 +235,23 @@ def _calling(base: Callable[..., Any]) -> Callable[..., Any]:
     theirs = inspect.signature(base)
     names = [p for p in theirs.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     rest = [p for p in theirs.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
-    more = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=v) for k, v in EXTRAS.items()]
+    added = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=v) for k, v in EXTRAS.items()]
 
     @wraps(base)
     @torch.no_grad()
     def call(self: Portraits, *args: Any, **kwargs: Any) -> Any:
         extras = {name: kwargs.pop(name, default) for name, default in EXTRAS.items()}
         bound = theirs.bind(self, *args, **kwargs).arguments
-        arguments = {k: v for k, v in bound.items() if k not in ("self", "kwargs")} | bound.get("kwargs", {})
+        more = bound.get("kwargs", {})
+        if unknown := set(more) - {"callback", "callback_steps"}:
+            raise TypeError(f"{type(self).__name__} takes no argument {', '.join(sorted(unknown))}")
+        arguments = {k: v for k, v in bound.items() if k not in ("self", "kwargs")} | more
         networks = [n for name in ("unet", "vae", "controlnet") for n in _networks(getattr(self, name))]
         with through_studio(*networks):
             return self._run(base, arguments, extras)
 
     call.__doc__ = _DOC
-    call.__signature__ = theirs.replace(parameters=[*names, *more, *rest])  # type: ignore[attr-defined]
+    call.__signature__ = theirs.replace(parameters=[*names, *added, *rest])  # type: ignore[attr-defined]
     return call
 
 

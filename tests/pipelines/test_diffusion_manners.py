@@ -18,6 +18,7 @@ pytest.importorskip("transformers", reason="text encoders are transformers'")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny
 
+from pipelines.diffusion.opening import typed
 from pipelines.diffusion.portrait import EXTRAS
 from studio.attention.processor import StudioAttnProcessor
 
@@ -59,7 +60,7 @@ def test_it_is_saved_and_opened(made, tmp_path) -> None:
     assert set(other.components) == set(pipe.components)
     assert other.controlnet is None
     assert np.abs(other(**again(inputs)).images - before).max() < 1e-5
-    half = type(pipe).from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    half = type(pipe).from_pretrained(tmp_path, **typed(torch.bfloat16))
     assert half.unet.dtype == half.vae.dtype == half.text_encoder.dtype == torch.bfloat16
 
 
@@ -92,7 +93,9 @@ def test_outputs(made) -> None:
 def test_a_batch_is_its_members(made) -> None:
     pipe, inputs = made
     prompts = [inputs["prompt"], "somebody else"]
-    both = pipe(**{**inputs, "prompt": prompts, "generator": [torch.Generator().manual_seed(k) for k in (3, 4)]}).images
+    many = {name: [inputs[name]] * 2 for name in ("image", "mask_image") if name in inputs}
+    many |= {"prompt": prompts, "generator": [torch.Generator().manual_seed(k) for k in (3, 4)]}
+    both = pipe(**{**inputs, **many}).images
     for k, prompt in enumerate(prompts):
         alone = pipe(**{**inputs, "prompt": prompt, "generator": torch.Generator().manual_seed(3 + k)}).images
         assert np.abs(alone[0] - both[k]).max() < 1e-4
