@@ -28,6 +28,7 @@ face-studio edit portrait.jpg --set smile=0.8 --yaw 10 -o out.png
 face-studio edit portrait.jpg --au AU12=0.8 AU6=0.5 --gaze left -o out.png
 face-studio edit portrait.jpg --sheet expressions.png
 face-studio edit talk.mp4 --emotion joy=0.6 -o happy.mp4
+face-studio edit portrait.jpg --engine diffusion --model FOLDER --set smile=0.8 --yaw 15 -o out.png
 face-studio edit portrait.jpg --engine liveportrait --slider smile=0.8 wink=20 -o out.png
 face-studio edit portrait.jpg --model smirk --flame FLAME2020 --set smile=0.8 -o out.png
 
@@ -57,13 +58,19 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     for name, what in (("yaw", "turn to the picture's right"), ("pitch", "turn down"), ("roll", "tilt clockwise")):
         pose.add_argument(f"--{name}", type=number(-45, 45), default=0.0, metavar="DEGREES", help=what)
-    engine.add_engine(verb).add_argument(
+    group = engine.add_engine(verb)
+    engine.add_diffusion(verb, group)
+    group.add_argument(
         "--slider",
         action="append",
         metavar="NAME=VALUE …",
         help="LivePortrait's own: smile brow wink blink pupil_x pupil_y a i u e o aaa eee woo move_x zoom eyes lips",
     )
-    add_published(verb, models="embedded (default), or smirk, whose neural renderer paints the expression")
+    add_published(
+        verb,
+        models="embedded (default), smirk, whose neural renderer paints the expression, or with --engine "
+        "diffusion the folder of Stable Diffusion 1.5 or SDXL",
+    )
     more = verb.add_argument_group("picture")
     more.add_argument(
         "--neutralize", type=number(0, 1), default=0.0, metavar="0..1", help="take the present expression out first"
@@ -86,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(
             "where to? Give -o out.png for the edited picture, or --sheet grid.png for a grid of expressions"
         )
-    if args.model != "embedded":
+    if args.model != "embedded" and args.engine != "diffusion":
         say(args, str(_painted(args, source).save(args.output)))
         return
     if args.flame is not None:
