@@ -146,7 +146,7 @@ def test_edit_follows_the_slider_and_saves_what_the_pipeline_makes(visit, tmp_pa
     after = visitor.page.locator("#edit-preview img").last
     after.wait_for(timeout=LONG)
     shown = after.get_attribute("src")
-    slider = tab.locator("input[type=range][aria-label*='Smile']").first
+    slider = tab.get_by_role("slider", name="Smile", exact=True)
     slider.focus()
     for _ in range(16):
         visitor.page.keyboard.press("ArrowRight")
@@ -185,7 +185,7 @@ def test_edit_lets_one_choose_among_faces(visit, tmp_path):
     visitor.page.wait_for_function(
         "before => [...document.querySelectorAll('#edit-preview img')].pop().src != before", arg=before
     )
-    slider = tab.locator("input[type=range][aria-label*='Jaw open']").first
+    slider = tab.get_by_role("slider", name="Jaw open", exact=True).first
     slider.focus()
     for _ in range(20):
         visitor.page.keyboard.press("ArrowRight")
