@@ -56,6 +56,7 @@ class Desk:
 
     def __init__(self, settings: Settings, workplace: Workplace, identity: Identity) -> None:
         self.settings, self.workplace, self.identity = settings, workplace, identity
+        self.kept: dict[str, gr.BrowserState] = {}  # what the browser remembers, by the titles of tabs
         self._lock = threading.Lock()
         self._running: dict[str, set[threading.Event]] = {}
         self._prepared: OrderedDict[tuple, Any] = OrderedDict()

@@ -15,9 +15,13 @@ SECRET = "face-studio"
 """The browser's copy has to be readable by the next run of the app; nothing in it is confidential."""
 
 
-def remember(tab: str, fields: dict[str, Any]) -> None:
+def store(tab: str) -> gr.BrowserState:
+    """What a tab keeps. Made outside the tabs: those that are not open have no parts in the browser yet."""
+    return gr.BrowserState({}, storage_key=f"face-studio-{tab}", secret=SECRET)
+
+
+def remember(kept: gr.BrowserState, fields: dict[str, Any]) -> None:
     """Keeps what parts of a tab stand at, by names that should not change."""
-    kept = gr.BrowserState({}, storage_key=f"face-studio-{tab}", secret=SECRET)
     names, parts = list(fields), list(fields.values())
 
     def restore(stored: Any) -> Any:

@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from demos.app.desk import Desk, toast
 from demos.app.guard import Guard, refuse_foreign
 from demos.app.identity import Identity
+from demos.app.memory import store
 from demos.app.settings import Limits, Settings
 from demos.app.tabs import about, animate, capture, edit, head, models
 from demos.app.workplace import Workplace
@@ -98,6 +99,7 @@ def build(desk: Desk) -> Page:
             "# Face Studio\nPortraits that talk, expressions that change, motion that is captured: on this computer.",
             elem_id="top",
         )
+        desk.kept = {tab.TITLE: store(tab.TITLE.lower()) for tab in TABS}
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.TITLE.lower(), elem_id=f"tab-{tab.TITLE.lower()}"):

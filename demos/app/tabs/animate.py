@@ -163,7 +163,7 @@ def build(desk: Desk) -> None:
     stops(desk, stop, event)
     kept = {"voice": voice, "emotion": emotion, "strength": strength, "blink": blink, "gaze": gaze, "nod": nod}
     kept |= {"intensity": intensity, "size": size, "seed": seed, "motion": motion, "engine": engine, "speaks": speaks}
-    remember("animate", kept)
+    remember(desk.kept[TITLE], kept)
     gr.Examples(
         [[PORTRAIT, SPEECH]],
         [portrait, audio],

@@ -128,7 +128,7 @@ def build(desk: Desk) -> None:
     inputs = [video, audio, transcript, formats, fps, face, life, visemes, model]
     event = go.click(capture, inputs, [plot, files, summary], api_name="capture", show_progress_on=plot, **WORK)
     stops(desk, stop, event)
-    remember("capture", {"formats": formats, "fps": fps, "life": life, "visemes": visemes, "model": model})
+    remember(desk.kept[TITLE], {"formats": formats, "fps": fps, "life": life, "visemes": visemes, "model": model})
     gr.Examples(
         [[SPEECH]],
         [audio],

@@ -240,7 +240,7 @@ def build(desk: Desk) -> None:
     reset.click(lambda: [False, {}], None, [camera, sliders], **QUIET).success(follow, inputs, shown, **live).success(
         tell, inputs, recipes, **live
     )
-    remember("edit", {"sliders": sliders, "camera": camera, "engine": engine})
+    remember(desk.kept[TITLE], {"sliders": sliders, "camera": camera, "engine": engine})
     gr.Examples(
         [[PORTRAIT]],
         [photo],

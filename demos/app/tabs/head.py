@@ -71,7 +71,7 @@ def build(desk: Desk) -> None:
         request: gr.Request, photo: str | None, face: str, model: str, shape: dict[str, float], turn: float
     ) -> Any:
         if not photo:
-            return gr.skip()
+            return None
         return opened(request, photo, face, model).show(shape, turn)
 
     @told
@@ -152,9 +152,12 @@ def build(desk: Desk) -> None:
             summary = gr.Markdown(label="summary", elem_classes="summary")
             with gr.Accordion("Turntable", open=False):
                 video = gr.Video(label="Once round", interactive=False)
-        with gr.Column(scale=2, min_width=280), gr.Accordion("Shape", open=False) as sculpting:
-            view = gr.Image(label="As it will be", type="filepath", interactive=False, height=280, elem_id="head-view")
-            turn = gr.Slider(-90, 90, 0, step=5, label="Seen from °", info="below 0 from its right")
+        with gr.Column(scale=2, min_width=280):
+            with gr.Group(elem_classes="stage"):
+                view = gr.Image(
+                    label="Its shape, live", type="filepath", interactive=False, height=280, elem_id="head-view"
+                )
+                turn = gr.Slider(-90, 90, 0, step=5, label="Seen from °", info="below 0: from its right")
             again = gr.Button("All sliders back", size="sm")
             shape = Sliders(head_sliders(), label="Shape of the head", elem_id="head-sliders")
     result = [model3d, video, files, summary]
@@ -163,9 +166,10 @@ def build(desk: Desk) -> None:
     stops(desk, stop, event)
     live = QUIET | {"trigger_mode": "always_last"}
     seen = [photo, face, model, shape, turn]
-    gr.on([sculpting.expand, shape.input, turn.input], follow, seen, view, **live)
+    gr.on([shape.input, turn.input], follow, seen, view, **live)
+    gr.on([photo.change, model.change, face.input], follow, seen, view, api_visibility="private")
     again.click(lambda: {}, None, shape, **QUIET).success(follow, seen, view, **live)
-    remember("head", {"formats": formats, "model": model, "shape": shape})
+    remember(desk.kept[TITLE], {"formats": formats, "model": model, "shape": shape})
     gr.Markdown("What the photo doesn't show is filled in: a side view is plausible rather than true.")
     gr.Examples(
         [[PORTRAIT]],
