@@ -20,8 +20,11 @@ def store(tab: str) -> gr.BrowserState:
     return gr.BrowserState({}, storage_key=f"face-studio-{tab}", secret=SECRET)
 
 
-def remember(kept: gr.BrowserState, fields: dict[str, Any]) -> None:
-    """Keeps what parts of a tab stand at, by names that should not change."""
+def remember(kept: gr.BrowserState, fields: dict[str, Any]) -> dict[str, Any]:
+    """Keeps what parts of a tab stand at, by names that should not change.
+
+    Returns arguments of a listener that keeps them now, for changes that are not the user's.
+    """
     names, parts = list(fields), list(fields.values())
 
     def restore(stored: Any) -> Any:
@@ -30,16 +33,10 @@ def remember(kept: gr.BrowserState, fields: dict[str, Any]) -> None:
         return values if len(values) > 1 else values[0]
 
     gather = f"(...all) => Object.fromEntries({json.dumps(names)}.map((name, k) => [name, all[k]]))"
-    hidden = {"api_visibility": "private", "show_progress": "hidden"}
-    gr.on(
-        [part.release if isinstance(part, Sliders) else part.change for part in parts],
-        None,
-        parts,
-        kept,
-        js=gather,
-        **hidden,
-    )
+    now = dict(fn=None, inputs=parts, outputs=kept, js=gather, api_visibility="private", show_progress="hidden")
+    gr.on([part.release if isinstance(part, Sliders) else part.change for part in parts], **now)
     Context.root_block.load(restore, kept, parts, **QUIET)
+    return now
 
 
 def accepted(part: Any, value: Any) -> Any:

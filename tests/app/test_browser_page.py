@@ -17,23 +17,26 @@ PORTRAIT = ASSETS / "astronaut.jpg"
 def test_settings_come_back_with_the_page(visit):
     visitor = visit()
     slider = visitor.tab("Edit").get_by_role("slider", name="Jaw open", exact=True).first
+    before = visitor.kept("edit")
     slider.focus()
     visitor.page.keyboard.press("End")
-    visitor.page.get_by_label("Look into the camera").check()
-    tab = visitor.tab("Animate")
+    visitor.wait_for_keeping("edit", before)
+    tab, before = visitor.tab("Animate"), visitor.kept("animate")
     tab.get_by_role("button", name="Expression and life").click()
     strength = tab.get_by_label("number input for Strength of the emotion")
     strength.fill("0.85")
     strength.blur()
-    visitor.page.wait_for_timeout(1500)
+    visitor.wait_for_keeping("animate", before)
+    visitor.page.wait_for_timeout(500)
     visitor.page.reload()
     visitor.page.locator("#animate-go").wait_for()
     tab.get_by_role("button", name="Expression and life").click()
     visitor.wait_for_value(strength, "0.85")
     visitor.wait_for_value(visitor.tab("Edit").get_by_role("slider", name="Jaw open", exact=True).first, "1")
-    assert visitor.page.get_by_label("Look into the camera").is_checked()
-    visitor.page.get_by_role("button", name="All sliders back").click()
+    before = visitor.kept("edit")
+    visitor.page.get_by_role("button", name="All sliders back").first.click()
     visitor.wait_for_value(slider, "0")
+    visitor.wait_for_keeping("edit", before)
 
 
 def test_an_engine_without_its_files_says_how_to_get_them(visit):

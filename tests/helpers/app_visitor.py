@@ -53,9 +53,16 @@ class Visitor:
             got[path.name] = path
         return got
 
+    def kept(self, tab):
+        """What the browser remembers of a tab, as it is stored."""
+        return self.page.evaluate(f"localStorage['face-studio-{tab}'] || ''")
+
+    def wait_for_keeping(self, tab, before):
+        self.page.wait_for_function(f"before => localStorage['face-studio-{tab}'] != before", arg=before, timeout=LONG)
+
     def wait_for_value(self, input_, value):
         input_.wait_for()
-        self.page.wait_for_function("([e, v]) => e.value == v", arg=[input_.element_handle(), value])
+        self.page.wait_for_function("([e, v]) => e.value == v", arg=[input_.element_handle(), value], timeout=LONG)
 
     def shoot(self, name):
         SHOTS.mkdir(exist_ok=True)

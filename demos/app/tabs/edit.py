@@ -237,10 +237,10 @@ def build(desk: Desk) -> None:
             show_progress_on=shown,
         ).success(follow, inputs, shown, **live)
     picker.select(_chosen, None, face, **QUIET).success(follow, inputs, shown, **live)
-    reset.click(lambda: [False, {}], None, [camera, sliders], **QUIET).success(follow, inputs, shown, **live).success(
-        tell, inputs, recipes, **live
-    )
-    remember(desk.kept[TITLE], {"sliders": sliders, "camera": camera, "engine": engine})
+    keep = remember(desk.kept[TITLE], {"sliders": sliders, "camera": camera, "engine": engine})
+    back = reset.click(lambda: [False, {}], None, [camera, sliders], **QUIET)
+    back.success(follow, inputs, shown, **live).success(tell, inputs, recipes, **live)
+    back.success(**keep)
     gr.Examples(
         [[PORTRAIT]],
         [photo],

@@ -168,8 +168,10 @@ def build(desk: Desk) -> None:
     seen = [photo, face, model, shape, turn]
     gr.on([shape.input, turn.input], follow, seen, view, **live)
     gr.on([photo.change, model.change, face.input], follow, seen, view, api_visibility="private")
-    again.click(lambda: {}, None, shape, **QUIET).success(follow, seen, view, **live)
-    remember(desk.kept[TITLE], {"formats": formats, "model": model, "shape": shape})
+    keep = remember(desk.kept[TITLE], {"formats": formats, "model": model, "shape": shape})
+    back = again.click(lambda: {}, None, shape, **QUIET)
+    back.success(follow, seen, view, **live)
+    back.success(**keep)
     gr.Markdown("What the photo doesn't show is filled in: a side view is plausible rather than true.")
     gr.Examples(
         [[PORTRAIT]],
