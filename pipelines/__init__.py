@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pipelines.capture import Capture, CapturePipeline
     from pipelines.edit import ExpressionEditPipeline
     from pipelines.flame_edit import NeuralEditPipeline
+    from pipelines.generate import Generated, GenerationPipeline
     from pipelines.reconstruct import Reconstruction, ReconstructionPipeline
     from pipelines.stream import StreamPipeline
     from pipelines.take import Still, Take
@@ -21,6 +22,8 @@ _HOME = {
     "Capture": "capture",
     "CapturePipeline": "capture",
     "ExpressionEditPipeline": "edit",
+    "Generated": "generate",
+    "GenerationPipeline": "generate",
     "NeuralEditPipeline": "flame_edit",
     "Reconstruction": "reconstruct",
     "ReconstructionPipeline": "reconstruct",
@@ -33,6 +36,8 @@ __all__ = [
     "Capture",
     "CapturePipeline",
     "ExpressionEditPipeline",
+    "Generated",
+    "GenerationPipeline",
     "NeuralEditPipeline",
     "Reconstruction",
     "ReconstructionPipeline",

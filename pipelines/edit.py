@@ -29,7 +29,8 @@ class ExpressionEditPipeline:
 
     tracker  finds faces (default `controls.tracker.FaceTracker`).
     avatar   makes an avatar of a picture and an observation (default: what `engine` names).
-    engine   "photo" or "liveportrait", whose files lie in the folder `weights`; see `TalkingPortraitPipeline`.
+    engine   "photo", "liveportrait", whose files lie in the folder `weights`, or "diffusion", with a checkpoint there;
+             `options` go to the engine (`pipelines.engines.avatar_of`): controlnet, identity, settings, ...
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class ExpressionEditPipeline:
         *,
         engine: str = "photo",
         weights: str | os.PathLike[str] | None = None,
+        **options: Any,
     ) -> None:
         self._tracker, self._avatar = tracker, avatar
-        self._engine, self._weights = engine, weights
+        self._engine, self._weights, self._options = engine, weights, options
 
     @property
     def tracker(self) -> FaceTracker:
@@ -56,7 +58,7 @@ class ExpressionEditPipeline:
     def avatar(self) -> Callable[..., Any]:
         """Makes what the edit moves."""
         if self._avatar is None:
-            self._avatar = avatar_of(self._engine, self._weights)
+            self._avatar = avatar_of(self._engine, self._weights, **self._options)
         return self._avatar
 
     def __call__(

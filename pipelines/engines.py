@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     from avatars.liveportrait.settings import TransferSettings
     from studio.media import Audio
 
-ENGINES = ("photo", "liveportrait")
-"""Names of the command line: the embedded photo avatar, and LivePortrait on the user's own files."""
+ENGINES = ("photo", "liveportrait", "diffusion")
+"""Names of the command line: the embedded photo avatar; LivePortrait and a diffusion model on the user's own files."""
 
 
 def avatar_of(engine: str, weights: str | os.PathLike[str] | None = None, **options: Any) -> Callable[..., Any]:
     """The maker of avatars that an engine's name stands for.
 
-    weights  the folder of LivePortrait's files; None looks where `studio.weights.locate` looks.
-    options  go to `LivePortraitAvatar.from_pretrained` (device, dtype, batch, blendshapes).
+    weights  the folder of LivePortrait's files; None looks where `studio.weights.locate` looks. Of "diffusion" the
+             checkpoint's folder.
+    options  go to `LivePortraitAvatar.from_pretrained` (device, dtype, batch, blendshapes) or to
+             `DiffusionEngine.from_pretrained` (controlnet, identity, settings, device).
 
     Raises `UsageError` for unknown names, `WeightsError` and `MissingExtraError` that say what to get.
     """
@@ -43,6 +45,12 @@ def avatar_of(engine: str, weights: str | os.PathLike[str] | None = None, **opti
         if weights is not None or options:
             raise UsageError("the photo engine needs no weights; they go with engine='liveportrait'")
         return PhotoAvatar
+    if engine == "diffusion":
+        from pipelines.diffusion.edit import DiffusionEngine
+
+        if weights is None:
+            raise UsageError("the diffusion engine needs a checkpoint: weights=FOLDER (--model FOLDER)")
+        return DiffusionEngine.from_pretrained(weights, **options)
     from avatars.liveportrait.avatar import LivePortraitAvatar
 
     return LivePortraitAvatar.from_pretrained(weights, **options)

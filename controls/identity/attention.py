@@ -71,8 +71,7 @@ class IdentityAttention(nn.Module):
             out = self._with_reference(attn, guide, hidden_states, lora, q, k, v, mask)
         else:
             out = _multihead(attn, q, k, v, mask)
-        if guide.tokens is not None and self.to_k_ip is not None and guide.scale != 0:
-            out = out + guide.scale * self._looked_up(attn, q, guide)
+        out = self._with_tokens(attn, q, guide, out)
         out = self._low_rank("to_out", attn.to_out[0], out, lora)
         out = attn.to_out[1](out)
         if attn.residual_connection:
@@ -82,6 +81,11 @@ class IdentityAttention(nn.Module):
     def _low_rank(self, name: str, linear: nn.Module, x: Tensor, scale: float) -> Tensor:
         lora = getattr(self, f"{name}_lora")
         return linear(x) if lora is None or scale == 0 else linear(x) + scale * lora(x)
+
+    def _with_tokens(self, attn: Any, q: Tensor, guide: Guide, out: Tensor) -> Tensor:
+        if guide.tokens is None or self.to_k_ip is None or guide.scale == 0:
+            return out
+        return out + guide.scale * self._looked_up(attn, q, guide)
 
     def _looked_up(self, attn: Any, q: Tensor, guide: Guide) -> Tensor:
         """The image tokens' branch, (B, N, C)."""

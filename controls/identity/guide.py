@@ -24,6 +24,7 @@ class Guide:
     lora_scale  strength of the adapter's LoRA; the original has 1 also where `scale` is 0.
     mask        (H, W) 0..1: where on the picture the tokens act; None for everywhere.
     reference   a `Reference` to fill or to look at.
+    others      guides of the further adapters of a stack (`controls.identity.stack`), in its order.
     """
 
     tokens: Tensor | None = None
@@ -31,6 +32,7 @@ class Guide:
     lora_scale: float = 1.0
     mask: Tensor | None = None
     reference: Reference | None = None
+    others: tuple[Guide, ...] = ()
 
     def kwargs(self) -> dict[str, Guide]:
         """For `cross_attention_kwargs`."""

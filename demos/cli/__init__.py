@@ -14,11 +14,11 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from demos.cli import animate, app, capture, doctor, edit, models, reconstruct, refit, rig, stream
+from demos.cli import animate, app, capture, doctor, edit, generate, models, reconstruct, refit, rig, stream
 from demos.cli.options import LISTS, spread
 from studio.errors import Cancelled, FaceStudioError, UsageError
 
-VERBS = (animate, edit, capture, reconstruct, rig, refit, stream, models, app, doctor)
+VERBS = (animate, edit, generate, capture, reconstruct, rig, refit, stream, models, app, doctor)
 
 DESCRIPTION = (
     "Portraits that talk, expressions that change, motion that is captured: on this computer, with no download."
@@ -26,6 +26,7 @@ DESCRIPTION = (
 EPILOG = """\
 face-studio animate portrait.jpg --audio speech.wav -o talking.mp4
 face-studio edit portrait.jpg --set smile=0.8 --yaw 10 -o out.png
+face-studio generate "portrait, window light" --identity me.jpg --model FOLDER --adapter FILE -o out.png
 face-studio capture talk.mp4 -o take.csv
 face-studio reconstruct portrait.jpg -o head.glb
 face-studio rig add my_head.glb -o rigged.glb

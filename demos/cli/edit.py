@@ -13,6 +13,7 @@ face-studio edit portrait.jpg --set smile=0.8 --yaw 10 -o out.png
 face-studio edit portrait.jpg --au AU12=0.8 AU6=0.5 --gaze left -o out.png
 face-studio edit portrait.jpg --sheet expressions.png
 face-studio edit talk.mp4 --emotion joy=0.6 -o happy.mp4
+face-studio edit portrait.jpg --engine diffusion --model FOLDER --set smile=0.8 --yaw 15 -o out.png
 face-studio edit portrait.jpg --engine liveportrait --slider smile=0.8 wink=20 -o out.png
 
 Angles are degrees as seen in the picture: --yaw 15 turns the face to the picture's right, --pitch 10 down,
@@ -41,7 +42,9 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     for name, what in (("yaw", "turn to the picture's right"), ("pitch", "turn down"), ("roll", "tilt clockwise")):
         pose.add_argument(f"--{name}", type=number(-45, 45), default=0.0, metavar="DEGREES", help=what)
-    engine.add_engine(verb).add_argument(
+    group = engine.add_engine(verb)
+    engine.add_diffusion(verb, group)
+    group.add_argument(
         "--slider",
         action="append",
         metavar="NAME=VALUE …",

@@ -47,8 +47,42 @@ def add_transfer(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def add_diffusion(verb: argparse.ArgumentParser, group: argparse._ArgumentGroup) -> None:
+    """--engine diffusion and what goes with it."""
+    action = next(a for a in group._group_actions if a.dest == "engine")
+    action.choices = (*ENGINES, "diffusion")
+    action.help = "the embedded photo avatar (default), LivePortrait, or a diffusion model that paints the face anew"
+    more = verb.add_argument_group("with --engine diffusion")
+    more.add_argument("--model", metavar="FOLDER", help="a checkpoint of Stable Diffusion 1.5 or SDXL")
+    more.add_argument("--controlnet", metavar="FOLDER", help="follows the edited head")
+    more.add_argument("--condition", default="normals", help="what the ControlNet sees (default normals)")
+    more.add_argument("--adapter", metavar="FILE", help="keeps the person: FaceID's or InstantID's")
+    more.add_argument("--strength", type=float, default=0.6, metavar="0..1", help="how much is painted anew (0.6)")
+    more.add_argument("--steps", type=int, default=30, metavar="N", help="of denoising (default 30)")
+    more.add_argument("--seed", type=int, default=0, metavar="N")
+    more.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default), cuda")
+
+
+def _diffusion(args: argparse.Namespace) -> Any:
+    if args.model is None:
+        raise UsageError("--engine diffusion needs --model FOLDER: a checkpoint of Stable Diffusion 1.5 or SDXL")
+    from avatars.conditions import KINDS
+    from pipelines.diffusion.edit import DiffusionEngine, DiffusionSettings
+
+    if args.condition not in KINDS:
+        raise UsageError(f"--condition {args.condition}: choose one of {', '.join(KINDS)}")
+    settings = DiffusionSettings(strength=args.strength, steps=args.steps, seed=args.seed, condition=args.condition)
+    return DiffusionEngine.from_pretrained(
+        args.model, controlnet=args.controlnet, identity=args.adapter, settings=settings, device=args.device
+    )
+
+
 def avatar(args: argparse.Namespace) -> Any:
     """The maker of avatars that the options name; None for the default."""
+    if args.engine == "diffusion":
+        return _diffusion(args)
+    if getattr(args, "model", None) is not None:
+        raise UsageError("--model goes with --engine diffusion")
     if args.engine == "photo":
         if args.blendshapes is not None or (
             args.weights is not None and getattr(args, "driver_model", "lips") == "lips"
