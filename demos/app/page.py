@@ -15,11 +15,11 @@ from demos.app.guard import Guard, refuse_foreign
 from demos.app.identity import Identity
 from demos.app.memory import store
 from demos.app.settings import Limits, Settings
-from demos.app.tabs import about, animate, capture, edit, head, models
+from demos.app.tabs import about, animate, capture, edit, generate, head, models
 from demos.app.workplace import Workplace
 from studio.errors import UsageError
 
-TABS = (animate, edit, capture, head, models, about)
+TABS = (animate, edit, capture, head, generate, models, about)
 """Each has TITLE and build(desk); a new tab is a file and a word here."""
 
 log = logging.getLogger("face-studio.app")

@@ -228,6 +228,29 @@ def test_head(visit, tmp_path):
     assert width(load_rig(path)) == pytest.approx(width(wanted), abs=1e-4)
 
 
+def test_generate(visit, tmp_path):
+    pytest.importorskip("diffusers", reason="generation needs: pip install 'face-studio[models]'")
+    visitor = visit()
+    tab = visitor.tab("Generate")
+    tab.get_by_label("Prompt").fill("a portrait, smiling")
+    steps = tab.get_by_label("number input for Steps")
+    steps.fill("6")
+    steps.blur()
+    many = tab.get_by_label("number input for How many")
+    many.fill("2")
+    many.blur()
+    visitor.page.locator("#generate-go").click()
+    if not (ASSETS / "miniature").is_dir():
+        toast = visitor.page.get_by_test_id("toast-body").filter(has_text="miniature is not in this installation")
+        toast.first.wait_for(timeout=LONG)
+        return
+    got = visitor.results(tab, tmp_path, 2)
+    visitor.shoot("generate")
+    first, second = (read_image(got[f"portrait_{k}.png"]).rgb for k in (1, 2))
+    assert first.shape == second.shape == (64, 64, 3) and np.abs(first.astype(int) - second).mean() > 1
+    assert tab.locator("#generate-gallery img").count() >= 2
+
+
 def test_models(visit):
     visitor = visit()
     tab = visitor.tab("Models")

@@ -91,7 +91,7 @@ def test_the_page_fits_a_phone_in_light_and_dark(visit, scheme):
     ground = visitor.page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = np.mean([int(part) for part in ground.strip("rgba() ").split(",")[:3]])
     assert (brightness < 80) == (scheme == "dark")
-    for name in ("Animate", "Edit", "Capture", "Head"):
+    for name in ("Animate", "Edit", "Capture", "Head", "Generate"):
         visitor.tab(name)
         visitor.page.wait_for_timeout(800)
         assert visitor.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
@@ -100,7 +100,7 @@ def test_the_page_fits_a_phone_in_light_and_dark(visit, scheme):
 
 def test_everything_that_one_can_press_has_a_name(visit):
     visitor = visit()
-    for name in ("Animate", "Edit", "Capture", "Head", "Models", "About"):
+    for name in ("Animate", "Edit", "Capture", "Head", "Generate", "Models", "About"):
         visitor.tab(name)
         visitor.page.wait_for_timeout(800)
         nameless = visitor.page.evaluate(
