@@ -125,6 +125,9 @@ def shape_of(picture: Any) -> tuple[int, int] | None:
     return (int(shape[-2]), int(shape[-1])) if first else (int(shape[-3]), int(shape[-2]))
 
 
+_DOWN = ("lora_A.weight", "lora_A.default.weight", "lora_down.weight", "lora.down.weight", "lora_layer.down.weight")
+
+
 def check_lora(source: Any, unet: Any, options: Mapping[str, Any]) -> None:
     """Raises WeightsError for a LoRA whose cross attention is of another width than the UNet's, for a file that is
     none, and for one that is missing. What can't be looked into (an address on the hub) is left to diffusers."""
@@ -152,9 +155,7 @@ def check_lora(source: Any, unet: Any, options: Mapping[str, Any]) -> None:
         raise WeightsError(f"{source if not isinstance(source, Mapping) else 'the LoRA'}: no LoRA (it has {some})")
     into = ("attn2.to_k", "attn2_to_k")
     widths = {
-        shape[1]
-        for key, shape in down
-        if any(word in key for word in into) and ("lora_A" in key or "down" in key) and len(shape) >= 2
+        shape[1] for key, shape in down if any(word in key for word in into) and key.endswith(_DOWN) and len(shape) >= 2
     }
     own = unet.config.cross_attention_dim
     own = own if isinstance(own, int) else own[0]
