@@ -26,8 +26,7 @@ def pictures(clip):
 def test_animate(visit, speech, tmp_path):
     visitor = visit()
     tab = visitor.tab("Animate")
-    visitor.give(tab, PORTRAIT)
-    tab.get_by_role("button", name="Remove Image").or_(tab.get_by_label("Clear")).first.wait_for()
+    visitor.give_photo(tab, PORTRAIT)
     visitor.give(tab, speech, 1)
     tab.locator(".component-wrapper, [data-testid='waveform-Speech']").first.wait_for()
     visitor.page.locator("#animate-go").click()
@@ -48,9 +47,9 @@ def test_animate(visit, speech, tmp_path):
 def test_animate_copies_a_performance(visit, performance, tmp_path):
     visitor = visit()
     tab = visitor.tab("Animate")
-    visitor.give(tab, PORTRAIT)
+    visitor.give_photo(tab, PORTRAIT)
     tab.get_by_role("tab", name="Performance").click()
-    visitor.give(tab, performance, 1)
+    visitor.give(tab, performance, 2)  # after the portrait and the recording
     tab.locator("video").first.wait_for()
     tab.get_by_role("button", name="Picture", exact=False).last.click()
     tab.get_by_label("Also the motion, as Live Link Face CSV").check()
@@ -73,7 +72,7 @@ def test_animate_speaks_typed_words(visit, tmp_path):
         pytest.skip("espeak-ng is not installed")
     visitor = visit()
     tab = visitor.tab("Animate")
-    visitor.give(tab, PORTRAIT)
+    visitor.give_photo(tab, PORTRAIT)
     tab.get_by_role("tab", name="Text").click()
     tab.get_by_label("Words to say").fill("Hello.")
     visitor.page.locator("#animate-go").click()
@@ -202,8 +201,7 @@ def test_head(visit, tmp_path):
 
     visitor = visit()
     tab = visitor.tab("Head")
-    visitor.give(tab, PORTRAIT)
-    tab.get_by_role("button", name="Remove Image").or_(tab.get_by_label("Clear")).first.wait_for()
+    visitor.give_photo(tab, PORTRAIT)
     first = visitor.page.locator("#head-view img")
     first.wait_for(timeout=LONG)
     before = first.get_attribute("src")

@@ -72,8 +72,7 @@ def test_stop_ends_the_work_and_leaves_no_file(visit, served):
     made = lambda: {path for path in served.places()[0].rglob("*animated*")}
     before, visitor = made(), visit()
     tab = visitor.tab("Animate")
-    visitor.give(tab, PORTRAIT)
-    tab.get_by_role("button", name="Remove Image").or_(tab.get_by_label("Clear")).first.wait_for()
+    visitor.give_photo(tab, PORTRAIT)
     visitor.give(tab, ASSETS / "speech.wav", 1)
     tab.locator(".component-wrapper, [data-testid='waveform-Speech']").first.wait_for()
     visitor.page.locator("#animate-go").click()

@@ -18,7 +18,7 @@ class Visitor:
     def __init__(self, chromium, url, viewport=DESK, **options):
         self.context = chromium.new_context(viewport=viewport, **options)
         self.page, self.complaints = self.context.new_page(), []
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(120_000)
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda r: self._asked(r.url, url))
@@ -39,6 +39,11 @@ class Visitor:
 
     def give(self, tab, path, number=0):
         tab.locator("input[type=file]").nth(number).set_input_files(str(path))
+
+    def give_photo(self, tab, path):
+        """Gives the tab's first picture, and waits until it is there."""
+        self.give(tab, path)
+        tab.get_by_role("button", name="Remove Image").or_(tab.get_by_label("Clear")).first.wait_for()
 
     def results(self, tab, folder, count=1):
         """The files that a tab offers, downloaded: {name: path}."""
