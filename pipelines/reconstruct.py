@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,15 @@ class Reconstruction:
         if self.error is not None:
             note += f", landmarks {100 * self.error:.1f} % of the eye span off"
         return Saved(target, frames, fps, None, self.seconds + time.monotonic() - began, note)
+
+    def shaped(self, identity: Mapping[str, float]) -> Reconstruction:
+        """The same person with axes of identity added, in standard deviations: `shaped({"nose_length": 1})`.
+
+        The axes are `avatars.head.identity.AXES`. Raises UsageError for others, and for a head of FLAME.
+        """
+        from avatars.head import reshaped
+
+        return replace(self, rig=reshaped(self.rig, identity))
 
     def turntable(
         self,

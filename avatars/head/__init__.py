@@ -1,7 +1,8 @@
 """The embedded head: a parametric rig made by code, with no scanned data.
 
 `embedded_head()` gives the mean head, `embedded_head({"nose_length": 1.0})` another person's (axes and their names in
-`avatars.head.identity`), `head_of(face)` that of somebody whose neutral face was measured. Its face is the FaceMesh
+`avatars.head.identity`), `head_of(face)` that of somebody whose neutral face was measured, `reshaped(head, ...)` either
+of them changed along the axes. Its face is the FaceMesh
 with the fields of `avatars.fields`; skull, neck, ears, eyes, teeth and tongue are drawn by code.
 """
 
@@ -40,13 +41,23 @@ def embedded_head(identity: Mapping[str, float] | None = None) -> Rig:
     Metres, +Y up, facing +Z, origin between the outer eye corners. About 8,500 vertices. Raises UsageError for an axis
     that there is none of.
     """
+    return reshaped(_mean_head(), identity or {})
+
+
+def reshaped(rig: Rig, identity: Mapping[str, float]) -> Rig:
+    """A head of this module with axes of identity added to it, as standard deviations; lids still meet.
+
+    Raises UsageError for an axis that there is none of, or another rig.
+    """
     names = {axis.name for axis in AXES}
-    for name in identity or {}:
+    for name in identity:
         if name not in names:
             raise UsageError(f"no axis of identity {name!r}. Axes: {', '.join(sorted(names))}")
-    rig = _mean_head()
-    if not identity:
+    if not any(identity.values()):
         return rig
+    mean = _mean_head()
+    if rig.neutral.shape != mean.neutral.shape or not np.array_equal(rig.polygons, mean.polygons):
+        raise UsageError(f"{rig.name}: axes of identity are for the embedded head")
     neutral = (rig.neutral + identity_offsets(identity)) / EYE_SPAN
     neutral, deltas = with_settled_lids(neutral, rig.deltas / EYE_SPAN)
     centres = {eye: neutral[rig.parts[eye]][-1] + [0.0, 0.0, EYE_RADIUS] for eye in HOLDERS}

@@ -4,17 +4,15 @@ settings.py    what the user of the command line chooses, and the limits of a se
 workplace.py   folders of sessions, cleaned while it runs, at the end, and after a crash
 identity.py    who a session is
 guard.py       the door: every HTTP request passes it
+sliders.py     many sliders as one part of the page; knobs.py says which; memory.py keeps what they stand at
+engines.py     what a user may choose to draw, to speak and to see with
 desk.py        what a tab's function works with: its session's folder, progress, cancel, errors as toasts
 page.py        the page and its server; tabs/ has one file a tab
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import inspect
-from collections.abc import Iterator
-from typing import Any
 
 from demos.app.settings import Limits, Settings
 
@@ -26,6 +24,7 @@ def serve(settings: Settings | None = None) -> None:
     import os
     import tempfile
 
+    from demos.app.stubs import without_stubs
     from demos.app.workplace import Workplace
     from studio.errors import require
 
@@ -44,20 +43,3 @@ def serve(settings: Settings | None = None) -> None:
             from demos.app.page import run
 
         run(settings, workplace)
-
-
-@contextlib.contextmanager
-def without_stubs() -> Iterator[None]:
-    """Gradio writes stubs for editors at each import, which takes as long as all the rest; here it finds no source."""
-    real = inspect.getfile
-
-    def getfile(thing: Any) -> str:
-        if str(getattr(thing, "__module__", "")).startswith("gradio."):
-            raise OSError("no stubs are written")
-        return real(thing)
-
-    inspect.getfile = getfile
-    try:
-        yield
-    finally:
-        inspect.getfile = real

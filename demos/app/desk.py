@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import logging
+import os
 import re
 import threading
 from collections import OrderedDict
@@ -55,6 +56,7 @@ class Desk:
 
     def __init__(self, settings: Settings, workplace: Workplace, identity: Identity) -> None:
         self.settings, self.workplace, self.identity = settings, workplace, identity
+        self.kept: dict[str, gr.BrowserState] = {}  # what the browser remembers, by the titles of tabs
         self._lock = threading.Lock()
         self._running: dict[str, set[threading.Event]] = {}
         self._prepared: OrderedDict[tuple, Any] = OrderedDict()
@@ -153,10 +155,14 @@ def told(fn: Callable) -> Callable:
     return careful
 
 
-def toast(error: BaseException) -> str:
-    """An error's words without places on the server's disk, and harmless as HTML."""
-    words = re.sub(r"(?<![\w:/])(?:/[\w.+~-]+){2,}/|\b[A-Za-z]:(?:\\[\w.+~ -]+)+\\", "", " ".join(str(error).split()))
-    return html.escape(words[:1].upper() + words[1:], quote=False)
+def toast(error: BaseException, *, markup: bool = True) -> str:
+    """An error's words without places on the server's disk but the models' folder; harmless as HTML if `markup`."""
+    from studio.weights import models_folder
+
+    words = " ".join(str(error).replace(f"{models_folder()}{os.sep}", "models:").split())
+    words = re.sub(r"(?<![\w:/])(?:/[\w.+~-]+){2,}/|\b[A-Za-z]:(?:\\[\w.+~ -]+)+\\", "", words)
+    words = (words[:1].upper() + words[1:]).replace("models:", "(the models' folder)/")
+    return html.escape(words, quote=False) if markup else words
 
 
 def _page(request: gr.Request) -> str:

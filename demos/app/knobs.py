@@ -1,90 +1,93 @@
-"""The sliders of an edit: which there are, and how their values become settings."""
+"""Which sliders an edit and a head have, and how the positions of an edit's become settings.
+
+A key is "shapes.", "aus.", "emotion." or "gaze." and a name, or the name of a setting of its own; a head's keys are
+axes of identity.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from demos.app.parts import read_face
 from demos.app.recipes import Edit
-
-
-@dataclass(frozen=True)
-class Knob:
-    """A slider: kind is "shapes", "aus", "emotion" or the name of a setting of its own."""
-
-    kind: str
-    name: str
-    low: float
-    high: float
-    step: float = 0.05
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Sliders under one heading."""
-
-    title: str
-    knobs: tuple[Knob, ...]
-    open: bool = False
-
+from demos.app.sliders import Group, Slider
 
 QUICK = ("smile", "frown", "jaw_open", "pucker", "show_teeth", "brow_up", "brow_down", "blink", "eyes_wide", "squint")
 REGIONS = (("Eyes", ("eye",)), ("Brows", ("brow",)), ("Cheeks and nose", ("cheek", "nose")))
 MOUTH = ("jaw", "mouth", "tongue")
+HEAD_REGIONS = (
+    ("Face and skull", ("head", "face", "upper_face", "lower_face", "cranium", "neck")),
+    ("Forehead and brows", ("forehead", "temple", "brow")),
+    ("Eyes", ("eye", "inner_corner", "upper_lid")),
+    ("Nose", ("nose", "nostril", "columella")),
+    ("Cheeks", ("cheek", "nasolabial")),
+    ("Mouth", ("mouth", "upper_lip", "lower_lip", "lip_corner", "philtrum", "cupid")),
+    ("Chin and jaw", ("chin", "jaw", "double_chin")),
+    ("Ears", ("ear",)),
+)
+HEAD_RANGE = 3.0
+"""Standard deviations to either side."""
 
 
-def panels() -> list[Panel]:
-    """All sliders in their order on the page."""
+def edit_sliders() -> list[Group]:
+    """All sliders of an edit in their order on the page."""
     from controls.expression_tables import ACTION_UNITS
     from controls.expressions import SHAPE_RANGE, emotion_names
     from pipelines.change import GAZE_LIMIT, HEAD_LIMIT
     from studio.arkit import ARKIT
 
-    def shapes(names: Sequence[str], low: float, high: float) -> tuple[Knob, ...]:
-        return tuple(Knob("shapes", name, low, high) for name in names)
+    def shapes(names: Sequence[str], low: float, high: float) -> tuple[Slider, ...]:
+        return tuple(Slider(f"shapes.{name}", words(name), low, high) for name in names)
 
     turns = (
-        Knob("yaw", "yaw", -HEAD_LIMIT, HEAD_LIMIT, 1, "Turn °"),
-        Knob("pitch", "pitch", -HEAD_LIMIT, HEAD_LIMIT, 1, "Nod °"),
-        Knob("roll", "roll", -HEAD_LIMIT, HEAD_LIMIT, 1, "Tilt °"),
-        Knob("gaze", "yaw", -GAZE_LIMIT[0], GAZE_LIMIT[0], 1, "Gaze right °"),
-        Knob("gaze", "pitch", -GAZE_LIMIT[1], GAZE_LIMIT[1], 1, "Gaze down °"),
-        Knob("neutralize", "neutralize", 0, 1, 0.05, "Neutralize"),
+        Slider("yaw", "Turn °", -HEAD_LIMIT, HEAD_LIMIT, 1),
+        Slider("pitch", "Nod °", -HEAD_LIMIT, HEAD_LIMIT, 1),
+        Slider("roll", "Tilt °", -HEAD_LIMIT, HEAD_LIMIT, 1),
+        Slider("gaze.yaw", "Gaze right °", -GAZE_LIMIT[0], GAZE_LIMIT[0], 1),
+        Slider("gaze.pitch", "Gaze down °", -GAZE_LIMIT[1], GAZE_LIMIT[1], 1),
+        Slider("neutralize", "Neutralize", 0, 1),
     )
-    emotions = tuple(Knob("emotion", name, 0, 1) for name in emotion_names() if name != "neutral")
+    emotions = tuple(Slider(f"emotion.{name}", words(name), 0, 1) for name in emotion_names() if name != "neutral")
     found = [
-        Panel("Head and gaze", turns, True),
-        Panel("Face", shapes(QUICK, 0, 1), True),
-        Panel("Emotions", emotions),
+        Group("Head and gaze", turns, True),
+        Group("Face", shapes(QUICK, 0, 1), True),
+        Group("Emotions", emotions),
     ]
     for title, starts in (*REGIONS, ("Mouth and jaw", MOUTH)):
         names = [name for name in ARKIT if name.startswith(starts) and not name.startswith("eyeLook")]
-        found.append(Panel(f"Blendshapes: {title.lower()}", shapes(names, *SHAPE_RANGE)))
+        found.append(Group(f"Blendshapes: {title.lower()}", shapes(names, *SHAPE_RANGE)))
     units = tuple(
-        Knob("aus", name, 0, 1, 0.05, f"{name}: {words}")
-        for unit, (words, shapes_of) in ACTION_UNITS.items()
+        Slider(f"aus.{name}", f"{name}: {said}", 0, 1)
+        for unit, (said, shapes_of) in ACTION_UNITS.items()
         for name in ((f"L{unit}", f"R{unit}") if any(s.endswith("+") for s in shapes_of) else (f"AU{unit}",))
     )
-    return [*found, Panel("Action units (FACS)", units)]
+    return [*found, Group("Action units (FACS)", units)]
 
 
-def read_knobs(knobs: Sequence[Knob], values: Sequence[float], *, camera: bool = False, face: object = "1") -> Edit:
-    """The edit that slider positions mean; what stands at 0 is left out."""
-    shapes: dict[str, float] = {}
-    aus: dict[str, float] = {}
-    emotion: dict[str, float] = {}
-    tables = {"shapes": shapes, "aus": aus, "emotion": emotion}
+def head_sliders() -> list[Group]:
+    """All axes of identity, in standard deviations from the person of the photo."""
+    from avatars.head.identity import AXES
+
+    groups: dict[str, list[Slider]] = {title: [] for title, _ in HEAD_REGIONS}
+    for axis in AXES:
+        title = next(title for title, starts in HEAD_REGIONS if axis.name.startswith(starts))
+        groups[title].append(Slider(axis.name, words(axis.name), -HEAD_RANGE, HEAD_RANGE, 0.1))
+    return [Group(title, tuple(sliders), title == HEAD_REGIONS[0][0]) for title, sliders in groups.items()]
+
+
+def read_positions(positions: Mapping[str, float], *, camera: bool = False, face: object = "1") -> Edit:
+    """The edit that positions of `edit_sliders` mean."""
+    tables: dict[str, dict[str, float]] = {"shapes": {}, "aus": {}, "emotion": {}, "gaze": {}}
     own: dict[str, float] = {}
-    gaze = {"yaw": 0.0, "pitch": 0.0}
-    for knob, value in zip(knobs, values, strict=True):
-        number = round(float(value or 0), 4)
-        if knob.kind == "gaze":
-            gaze[knob.name] = number
-        elif knob.kind not in tables:
-            own[knob.kind] = number
-        elif number:
-            tables[knob.kind][knob.name] = number
-    look = "camera" if camera else (gaze["yaw"], gaze["pitch"]) if any(gaze.values()) else None
-    return Edit(shapes, aus, emotion, look, **own, face=read_face(face))
+    for key, position in positions.items():
+        kind, dot, name = key.partition(".")
+        (tables[kind] if dot else own)[name or kind] = position
+    gaze = tables.pop("gaze")
+    look = "camera" if camera else (gaze.get("yaw", 0.0), gaze.get("pitch", 0.0)) if gaze else None
+    return Edit(**tables, gaze=look, **own, face=read_face(face))
+
+
+def words(name: str) -> str:
+    """A name for people."""
+    plain = name.replace("_", " ")
+    return plain[:1].upper() + plain[1:]

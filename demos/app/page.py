@@ -13,12 +13,13 @@ from starlette.middleware import Middleware
 from demos.app.desk import Desk, toast
 from demos.app.guard import Guard, refuse_foreign
 from demos.app.identity import Identity
+from demos.app.memory import store
 from demos.app.settings import Limits, Settings
-from demos.app.tabs import about, animate, capture, edit, head, models
+from demos.app.tabs import about, animate, capture, edit, generate, head, models
 from demos.app.workplace import Workplace
 from studio.errors import UsageError
 
-TABS = (animate, edit, capture, head, models, about)
+TABS = (animate, edit, capture, head, generate, models, about)
 """Each has TITLE and build(desk); a new tab is a file and a word here."""
 
 log = logging.getLogger("face-studio.app")
@@ -98,6 +99,7 @@ def build(desk: Desk) -> Page:
             "# Face Studio\nPortraits that talk, expressions that change, motion that is captured: on this computer.",
             elem_id="top",
         )
+        desk.kept = {tab.TITLE: store(tab.TITLE.lower()) for tab in TABS}
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.TITLE.lower(), elem_id=f"tab-{tab.TITLE.lower()}"):

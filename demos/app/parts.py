@@ -66,10 +66,17 @@ def stops(desk: Desk, button: gr.Button, event: Any) -> None:
     )  # in the queue, or its words would not reach the page
 
 
+def table(name: str) -> gr.JSON:
+    """A parameter of names and numbers, told as such to programs (to Gradio any JSON is alike)."""
+    table = gr.JSON(value={}, label=name, visible=False)
+    table.api_info = lambda: {"type": "object", "additionalProperties": {"type": "number"}}
+    return table
+
+
 def names(paths: list[Path]) -> list[str]:
     """Paths as Gradio takes them."""
     return [str(path) for path in paths]
 
 
 __all__ = ["ASSETS", "FACES", "PORTRAIT", "QUIET", "SPEECH", "WORK", "Job", "line", "names", "one_of", "read_face"]
-__all__ += ["stem", "stops"]
+__all__ += ["stem", "stops", "table"]

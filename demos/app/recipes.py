@@ -12,7 +12,7 @@ from typing import Any
 class Edit:
     """Settings of an edit; what stands at its default is left out of what is written.
 
-    gaze is None, "camera" or (yaw, pitch) in degrees; face counts from 0, or is "all".
+    gaze is None, "camera" or (yaw, pitch) in degrees; face counts from 0, or is "all"; engine is what draws.
     """
 
     shapes: Mapping[str, float] = field(default_factory=dict)
@@ -24,10 +24,12 @@ class Edit:
     roll: float = 0.0
     neutralize: float = 0.0
     face: int | str = 0
+    engine: str = "photo"
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of `ExpressionEditPipeline`."""
-        return {name: value for name, value in vars(self).items() if value not in ({}, None) and not _zero(value)}
+        settings = {name: value for name, value in vars(self).items() if name != "engine"}
+        return {name: value for name, value in settings.items() if value not in ({}, None) and not _zero(value)}
 
     def command(self, source: str, output: str) -> str:
         """The `face-studio edit` command."""
@@ -42,12 +44,15 @@ class Edit:
                 words += [f"--{name}", f"{getattr(self, name):g}"]
         if self.face != 0:
             words += ["--face", self.face if isinstance(self.face, str) else str(self.face + 1)]
+        if self.engine != "photo":
+            words += ["--engine", self.engine]
         return shlex.join([*words, "-o", output])
 
     def python(self, source: str, output: str) -> str:
         """A program of three lines."""
         settings = "".join(f", {name}={_written(value)}" for name, value in self.arguments().items())
-        call = f"edited = ExpressionEditPipeline()({source!r}{settings})"
+        engine = "" if self.engine == "photo" else f"engine={self.engine!r}"
+        call = f"edited = ExpressionEditPipeline({engine})({source!r}{settings})"
         return f"from pipelines import ExpressionEditPipeline\n\n{call}\nedited.save({output!r})\n"
 
 

@@ -1,4 +1,4 @@
-"""`face-studio models`: published models: which are here, whether they are sound, and as .safetensors."""
+"""`face-studio models`: published models: list, get, check, convert."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import argparse
 
 EPILOG = """\
 face-studio models list
-face-studio models get liveportrait
+face-studio models get instantid
 face-studio models verify smirk
 face-studio models verify deca ~/Downloads/deca_model.tar
 face-studio models convert FLAME2020/generic_model.pkl -o flame.safetensors
 
-Only `get` downloads, from the Hugging Face hub, what a model's authors give there, and goes on where it broke off.
-Nothing in a file is ever run. Files are looked for in the models' folder (FACE_STUDIO_MODELS, or
-~/.face-studio/models) and in the Hugging Face cache. A converted file takes the original's place; its licence stays
-what it was."""
+Only `get` downloads, from the Hugging Face hub where the authors put a model there, and says where to go for the
+others. Nothing in a file is ever run. Files are looked for in the models' folder
+(FACE_STUDIO_MODELS, or ~/.face-studio/models) and in the Hugging Face cache. A converted file takes the original's
+place; its licence stays what it was."""
 
 
 def add(verbs: argparse._SubParsersAction) -> None:
@@ -22,8 +22,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
     form = argparse.RawDescriptionHelpFormatter
     verb = verbs.add_parser(
         "models",
-        help="show, fetch, check and convert published models",
-        description="Show, fetch, check and convert published models.",
+        help="show, get, check and convert published models",
+        description="Show, get, check and convert published models.",
         epilog=EPILOG,
         formatter_class=form,
         allow_abbrev=False,
@@ -32,10 +32,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
     show = acts.add_parser("list", help="which models can be used, which are here, under which terms")
     show.add_argument("--json", action="store_true", help="print it as JSON")
     show.set_defaults(run=run_list)
-    get = acts.add_parser("get", help="download a model's files that are missing, and verify them")
-    get.add_argument("name", metavar="NAME", help="of the model, as `models list` shows it")
-    get.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    get.set_defaults(run=run_get)
+    fetch = acts.add_parser("get", help="download a model that its authors give on the Hugging Face hub")
+    fetch.add_argument("name", metavar="NAME", help="of the model, as `models list` shows it")
+    fetch.add_argument("--optional", action="store_true", help="also the files that it can do without")
+    fetch.add_argument("--progress", choices=("auto", "bar", "json", "off"), default="auto", help="how it is shown")
+    fetch.set_defaults(run=run_get, quiet=False)
     check = acts.add_parser("verify", help="open a model's files safely, and load them strictly")
     check.add_argument("name", metavar="NAME", help="of the model, as `models list` shows it")
     check.add_argument("path", nargs="?", metavar="FILE", help="its file or folder, where it is not in the usual place")
@@ -44,7 +45,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
     change.add_argument("source", metavar="FILE", help="a checkpoint (.pt .tar .ckpt .pkl .npz ...), or FLAME's folder")
     change.add_argument("-o", "--output", required=True, metavar="OUT", help="the converted file: .safetensors")
     change.set_defaults(run=run_convert)
-    for act in (show, get, check, change):
+    for act in (show, fetch, check, change):
         act.add_argument("--debug", action="store_true", help="show where an error came from")
 
 
@@ -81,25 +82,14 @@ def run_list(args: argparse.Namespace) -> None:
 
 def run_get(args: argparse.Namespace) -> None:
     """Download a model."""
-    import sys
+    from demos.cli.options import reporter
+    from studio.weights import get, model
 
-    from studio.weights import model
-    from studio.weights.download import download
-
-    known, shown = model(args.name), sys.stderr.isatty() and not args.quiet
-
-    def tell(name: str, count: int, size: int | None) -> None:
-        whole = "" if size is None else f" of {size / 1e6:.0f}"
-        print(f"\r{name}: {count / 1e6:.0f}{whole} MB ", end="", file=sys.stderr, flush=True)
-
-    if not args.quiet:
-        print(f"{known.title}: {known.licence}", flush=True)
-    paths = download(known, progress=tell if shown else None)
-    if shown:
-        print(file=sys.stderr)
-    if not args.quiet:
-        for path in paths:
-            print(path)
+    known = model(args.name)
+    print(f"{known.title}: {known.licence}")
+    for path in get(known, optional=args.optional, progress=reporter(args)):
+        print(path)
+    run_verify(argparse.Namespace(name=args.name, path=None))
 
 
 def run_verify(args: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from studio.errors import UsageError
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
-LISTS = ("--set", "--au", "--emotion", "--slider")
+LISTS = ("--set", "--au", "--emotion", "--slider", "--shape")
 """Options that take NAME=VALUE several times."""
 
 _SIGNED = ("--gaze",)
@@ -42,9 +42,12 @@ def spread(words: Sequence[str], lists: Collection[str]) -> list[str]:
 
 
 def _example(option: str) -> str:
-    return {"--set": "smile=0.5 browInnerUp=0.3", "--au": "AU12=0.8 AU6=0.5", "--slider": "smile=0.8 wink=20"}.get(
-        option, "joy=0.6"
-    )
+    return {
+        "--set": "smile=0.5 browInnerUp=0.3",
+        "--au": "AU12=0.8 AU6=0.5",
+        "--slider": "smile=0.8 wink=20",
+        "--shape": "nose_length=1 jaw_width=-0.5",
+    }.get(option, "joy=0.6")
 
 
 def pairs(words: Sequence[str] | None, option: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from demos.cli.options import add_common, add_published, add_reduce, check_reduce, face, number, sample, say
+from demos.cli.options import add_common, add_published, add_reduce, check_reduce, face, number, pairs, sample, say
 from studio.errors import UsageError
 
 EPILOG = """\
@@ -15,6 +15,7 @@ face-studio reconstruct portrait.jpg -o head.usdz --motion take.csv
 face-studio reconstruct portrait.jpg -o head.vrm --author "Ann Example"      VRM 1.0, for VTuber programs
 face-studio reconstruct portrait.jpg -o take/%05d.ply --motion take.csv      a mesh a frame; also .obj
 face-studio reconstruct portrait.jpg -o head.obj --turntable round.mp4
+face-studio reconstruct portrait.jpg -o head.glb --shape nose_length=1 jaw_width=-0.5    deviations from the person
 face-studio reconstruct portrait.jpg --model smirk --flame FLAME2020/generic_model.pkl -o head.glb
 
 Heads have 52 ARKit shapes, correctives, joints for head, neck, jaw and eyes; metres, +Y up, facing +Z. What the photo
@@ -46,6 +47,12 @@ def add(verbs: argparse._SubParsersAction) -> None:
     verb.add_argument("--turntable", metavar="OUT", help="also, or only, a video of the head once round")
     verb.add_argument("--face", type=face, default=0, metavar="N", help="which face, the largest first (default 1)")
     verb.add_argument("--author", action="append", metavar="NAME", help="of a .vrm, who made it; may stand repeatedly")
+    verb.add_argument(
+        "--shape",
+        action="append",
+        metavar="AXIS=VALUE …",
+        help="change who it is, in standard deviations: nose_length=1; a wrong name lists the axes",
+    )
     published = add_published(verb, models="embedded (default), deca, smirk, teaser or mica")
     for name, what in MAPS.items():
         published.add_argument(f"--{name}", metavar="OUT", help=f"also a picture of the head: {what}")
@@ -110,6 +117,8 @@ def run(args: argparse.Namespace) -> None:
         take = CapturePipeline()(args.audio, blink=args.life, gaze_motion=args.life, head_motion=args.life, fps=30)
         motion = take.motion
     head = pipeline(portrait, face=args.face)
+    if args.shape:
+        head = head.shaped(pairs(args.shape, "--shape"))
     if args.output:
         meta = None
         if args.author:

@@ -1,4 +1,4 @@
-"""Face Studio's nodes for ComfyUI: animate, edit, capture, reconstruct.
+"""Face Studio's nodes for ComfyUI: animate, edit, capture, reconstruct, generate.
 
 Link or copy this folder into `ComfyUI/custom_nodes/face_studio` and install the library into ComfyUI's Python
 (`pip install face-studio`). `assets/talking.json` is a graph to begin with: drop it onto ComfyUI's page.
@@ -6,7 +6,7 @@ Link or copy this folder into `ComfyUI/custom_nodes/face_studio` and install the
 
 from __future__ import annotations
 
-from .nodes import Animate, CaptureSpeech, CaptureVideo, Edit, Reconstruct, SaveMotion
+from .nodes import Animate, CaptureSpeech, CaptureVideo, Edit, Generate, Reconstruct, SaveMotion
 
 NODE_CLASS_MAPPINGS = {
     "FaceStudioAnimate": Animate,
@@ -14,6 +14,7 @@ NODE_CLASS_MAPPINGS = {
     "FaceStudioCaptureVideo": CaptureVideo,
     "FaceStudioCaptureSpeech": CaptureSpeech,
     "FaceStudioReconstruct": Reconstruct,
+    "FaceStudioGenerate": Generate,
     "FaceStudioSaveMotion": SaveMotion,
 }
 
@@ -23,6 +24,7 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "FaceStudioCaptureVideo": "Capture motion from a video",
     "FaceStudioCaptureSpeech": "Capture motion from speech",
     "FaceStudioReconstruct": "Make a 3D head",
+    "FaceStudioGenerate": "Generate portraits",
     "FaceStudioSaveMotion": "Save a motion",
 }
 

@@ -6,12 +6,13 @@ import importlib
 import re
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from studio.errors import UsageError
+from studio.errors import UsageError, require
 from studio.progress import Progress
 
 
@@ -45,6 +46,24 @@ def settings(text: str, option: str) -> dict[str, Any] | None:
     from demos.cli.options import pairs
 
     return pairs(re.split(r"[\s,]+", text.strip()), option) if text.strip() else None
+
+
+@lru_cache(maxsize=1)
+def maker(model: str, controlnet: str, adapter: str) -> Any:
+    """A `GenerationPipeline` of these places, kept for the next run of the graph; without a model the miniature."""
+    require("diffusers", extra="models")
+    if not model:
+        from demos.cli.miniature import open_maker
+
+        return open_maker()
+    import torch
+
+    from pipelines.generate import GenerationPipeline
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return GenerationPipeline.from_pretrained(
+        model, controlnet=controlnet or None, identity=adapter or None, device=device
+    )
 
 
 def face_number(number: int) -> int | str:

@@ -254,6 +254,78 @@ class Reconstruct:
         return (str(head.save(new_file(filename_prefix, ending), motion).path),)
 
 
+class Generate:
+    """New portraits of a prompt, a person, an expression and a pose."""
+
+    CATEGORY, FUNCTION = CATEGORY, "generate"
+    RETURN_TYPES, RETURN_NAMES = ("IMAGE",), ("images",)
+    DESCRIPTION = "Makes portraits by diffusion; pictures lend the person, the expression and the pose."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, dict[str, tuple]]:
+        """What ComfyUI shows and connects."""
+        return {
+            "required": {
+                "prompt": ("STRING", {"default": "a portrait, window light", "multiline": True}),
+                "negative": words(),
+                "model": words("", "a folder as diffusers saves it; empty: the package's miniature, 64 x 64"),
+                "identity_adapter": words("", "a file: IP-Adapter FaceID, InstantID, Arc2Face"),
+                "controlnet": words("", "a folder; it sees the surface normals of the posed head"),
+                "emotion": emotions(),
+                "strength": amount(0.6),
+                "shapes": words("", "ARKit blendshapes and easy names: smile=0.8 jawOpen=0.2"),
+                "yaw": amount(0.0, -45.0, 45.0, 1.0),
+                "pitch": amount(0.0, -45.0, 45.0, 1.0),
+                "seed": SEED,
+                "count": ("INT", {"default": 1, "min": 1, "max": 64}),
+                "steps": ("INT", {"default": 30, "min": 1, "max": 1000}),
+                "guidance": amount(0.0, 0.0, 30.0, 0.5),
+            },
+            "optional": {"identity": ("IMAGE",), "expression": ("IMAGE",), "pose": ("IMAGE",)},
+        }
+
+    def generate(
+        self,
+        prompt: str,
+        negative: str,
+        model: str,
+        identity_adapter: str,
+        controlnet: str,
+        emotion: str,
+        strength: float,
+        shapes: str,
+        yaw: float,
+        pitch: float,
+        seed: int,
+        count: int,
+        steps: int,
+        guidance: float,
+        identity: Any = None,
+        expression: Any = None,
+        pose: Any = None,
+    ) -> tuple:
+        """(images,); guidance 0 is the model's own."""
+        from .exchange import maker
+
+        made = maker(model.strip(), controlnet.strip(), identity_adapter.strip())(
+            prompt,
+            negative=negative.strip() or None,
+            identity=None if identity is None else [picture[..., :3] for picture in pictures(identity)],
+            expression=None if expression is None else pictures(expression)[0],
+            pose=None if pose is None else pictures(pose)[0],
+            emotion=None if emotion == NONE else {emotion: strength},
+            shapes=settings(shapes, "--set"),
+            yaw=yaw,
+            pitch=pitch,
+            seed=seed,
+            count=count,
+            steps=steps,
+            guidance=guidance or None,
+            progress=reporter(),
+        )
+        return (images(made.images),)
+
+
 class SaveMotion:
     """A motion as a file for Unreal, Blender or three.js."""
 

@@ -1,6 +1,7 @@
 """Checkpoints: opened safely, known by name, loaded strictly. Nothing is run and nothing is downloaded unasked."""
 
 from studio.weights.converting import convert, recognised
+from studio.weights.fetching import get
 from studio.weights.loading import load_folded, load_into, load_published, save_weights, sha256
 from studio.weights.models import MODELS, model
 from studio.weights.opening import open_weights, state_dict
@@ -21,6 +22,7 @@ __all__ = [
     "PublishedModel",
     "convert",
     "find",
+    "get",
     "load_folded",
     "load_into",
     "load_published",

@@ -1,6 +1,6 @@
 """What is known of each published model: its files, who made it, under which licence, and where its authors give it.
 
-Nothing here downloads (`studio.weights.download` does, when asked). `locate` looks where the user says, in the models'
+Nothing here downloads (`studio.weights.fetching` does, when asked). `locate` looks where the user says, in the models'
 folder and in the Hugging Face cache; what is missing is asked for in words that say where to get it and where to put
 it.
 """

@@ -33,7 +33,7 @@ def call(served, cookies, name, *values):
 
 def edit_values(path):
     """The parameters of /edit in their order."""
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}, {}, {}, {}, "", 5, 0, 0, 0, "1"
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}, {}, {}, {}, "", 5, 0, 0, 0, "1", "photo"
 
 
 def made_by(url):
@@ -45,7 +45,7 @@ def made_by(url):
 
 def test_every_endpoint_has_a_name_and_typed_parameters(client):
     named = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(named) == {"/animate", "/edit", "/capture", "/head", "/models", "/verify", "/doctor"}
+    assert set(named) == {"/animate", "/edit", "/capture", "/head", "/generate", "/models", "/verify", "/doctor"}
     assert client.view_api(return_format="dict")["unnamed_endpoints"] == {}
     types = {p["parameter_name"]: p["python_type"]["type"] for p in named["/edit"]["parameters"]}
     assert (

@@ -11,10 +11,12 @@ import pytest
 
 from demos.app.desk import Desk, toast, told
 from demos.app.identity import COOKIE, Identity
-from demos.app.knobs import panels, read_knobs
+from demos.app.knobs import edit_sliders, head_sliders, read_positions
+from demos.app.memory import accepted
 from demos.app.parts import one_of, read_face
 from demos.app.recipes import Edit
 from demos.app.settings import Limits, Settings
+from demos.app.sliders import Sliders
 from demos.app.workplace import Workplace
 from demos.cli import LISTS, parser, spread
 from demos.cli.options import expression
@@ -30,9 +32,10 @@ EDIT = Edit(
     neutralize=0.2,
     face=1,
 )
+EDITS = [EDIT, Edit(), Edit(gaze="camera", roll=-7, face="all"), Edit({"smile": 1.0}, engine="liveportrait")]
 
 
-@pytest.mark.parametrize("edit", [EDIT, Edit(), Edit(gaze="camera", roll=-7, face="all")])
+@pytest.mark.parametrize("edit", EDITS)
 def test_the_command_means_what_the_sliders_say(edit):
     program, *words = shlex.split(edit.command("my photo.jpg", "out.png"))
     args = parser().parse_args(spread(words, LISTS))
@@ -41,16 +44,19 @@ def test_the_command_means_what_the_sliders_say(edit):
     assert given == {"shapes": edit.shapes, "aus": edit.aus, "emotion": edit.emotion}
     gaze = args.gaze if args.gaze in (None, "camera") else tuple(float(part) for part in args.gaze.split(","))
     assert (gaze, args.yaw, args.pitch, args.roll) == (edit.gaze, edit.yaw, edit.pitch, edit.roll)
-    assert (args.neutralize, args.face) == (edit.neutralize, edit.face)
+    assert (args.neutralize, args.face, args.engine) == (edit.neutralize, edit.face, edit.engine)
 
 
-@pytest.mark.parametrize("edit", [EDIT, Edit(), Edit(gaze="camera", roll=-7, face="all")])
+@pytest.mark.parametrize("edit", EDITS)
 def test_the_program_means_what_the_sliders_say(edit, monkeypatch):
     calls = []
 
     class Pipeline:
+        def __init__(self, engine="photo"):
+            self.engine = engine
+
         def __call__(self, source, **settings):
-            calls.append((source, Edit(**settings)))
+            calls.append((source, Edit(**settings, engine=self.engine)))
             return self
 
         def save(self, path):
@@ -64,23 +70,55 @@ def test_the_program_means_what_the_sliders_say(edit, monkeypatch):
 def test_every_slider_is_a_setting_that_the_pipeline_takes():
     from pipelines.change import read_change
 
-    knobs = [knob for panel in panels() for knob in panel.knobs]
-    assert len(knobs) > 100
-    at_rest = read_knobs(knobs, [0.0] * len(knobs))
-    assert at_rest == Edit() and read_change().nothing
-    for number, knob in enumerate(knobs):
-        values = [0.0] * len(knobs)
-        values[number] = knob.high
-        settings = read_knobs(knobs, values).arguments()
-        assert len(settings) == 1, knob
-        assert not read_change(**settings).nothing, knob
+    sliders = [slider for group in edit_sliders() for slider in group.sliders]
+    assert len({slider.key for slider in sliders}) == len(sliders) > 100
+    assert read_positions({}) == Edit() and read_change().nothing
+    for slider in sliders:
+        settings = read_positions({slider.key: slider.high}).arguments()
+        assert len(settings) == 1, slider
+        assert not read_change(**settings).nothing, slider
 
 
 def test_the_sliders_cover_all_blendshapes_but_the_gaze_that_has_its_own():
     from studio.arkit import ARKIT
 
-    shapes = {knob.name for panel in panels() for knob in panel.knobs if knob.kind == "shapes"}
-    assert {name for name in ARKIT if not name.startswith("eyeLook")} <= shapes
+    keys = {slider.key for group in edit_sliders() for slider in group.sliders}
+    assert {f"shapes.{name}" for name in ARKIT if not name.startswith("eyeLook")} <= keys
+
+
+def test_the_sliders_of_a_head_are_all_axes_of_identity_under_names_for_people():
+    from avatars.head.identity import AXES
+
+    sliders = [slider for group in head_sliders() for slider in group.sliders]
+    assert sorted(slider.key for slider in sliders) == sorted(axis.name for axis in AXES)
+    assert all(slider.label[0].isupper() and "_" not in slider.label for slider in sliders)
+
+
+def test_sliders_take_positions_that_they_have():
+    sliders = Sliders(head_sliders(), label="Shape")
+    assert sliders.preprocess({"nose_length": 1.23456, "chin_width": 0}) == {"nose_length": 1.2346}
+    for wrong in ({"nose": 1}, {"nose_length": 9}, {"nose_length": "x"}, {"nose_length": None}, {"nose_length": 1e400}):
+        with pytest.raises(UsageError):
+            sliders.preprocess(wrong)
+        assert sliders.read({**wrong, "chin_width": -1}, lenient=True) == {"chin_width": -1}
+    assert sliders.read("nonsense", lenient=True) == {}
+
+
+def test_what_a_browser_kept_is_taken_where_it_still_fits():
+    kept = gr.update()
+    slider, list_, numbers = gr.Slider(0, 1, 0), gr.Dropdown(["a", "b"]), gr.Number(0)
+    several = gr.CheckboxGroup([("A", "a"), ("B", "b")])
+    for part, fits, unfit in (
+        (slider, 0.5, 2),
+        (list_, "b", "c"),
+        (numbers, 7, "7"),
+        (several, ["a"], ["a", "c"]),
+        (gr.Checkbox(), True, 1),
+        (gr.Textbox(), "words", None),
+    ):
+        assert accepted(part, fits) == fits
+        assert accepted(part, unfit) == kept and accepted(part, None) == kept
+    assert accepted(gr.Dropdown(["1"], allow_custom_value=True), "720") == "720"
 
 
 @pytest.mark.parametrize("text, face", [("1", 0), ("3", 2), ("all", "all"), (None, 0), (2, 1)])

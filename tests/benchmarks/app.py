@@ -29,7 +29,7 @@ LATENCY = """() => new Promise(done => {
     const picture = [...document.querySelectorAll('#edit-preview img')].pop(), before = picture.src;
     const began = performance.now(), look = () => picture.src != before && picture.complete
         ? done(performance.now() - began) : requestAnimationFrame(look);
-    const slider = document.querySelector("#tab-edit input[type=range][aria-label*='Smile']");
+    const slider = document.querySelector("#tab-edit input[type=range][aria-label='Smile']");
     slider.value = (parseFloat(slider.value) + 0.05) % 1;
     slider.dispatchEvent(new Event('input', {bubbles: true}));
     look();

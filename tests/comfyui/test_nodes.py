@@ -229,3 +229,33 @@ def test_wrong_inputs_are_told(pack, portrait):
         call(node, images=torch.zeros(1, 64, 64, 3))
     with pytest.raises(UsageError, match="what moves"):
         call(pack.NODE_CLASS_MAPPINGS["FaceStudioAnimate"], portrait=portrait)
+
+
+def test_generate_hands_its_pictures_to_the_pipeline(pack, portrait, monkeypatch):
+    from types import SimpleNamespace
+
+    asked = []
+
+    def opened(*places):
+        def make(prompt, **settings):
+            asked.append((places, prompt, settings))
+            return SimpleNamespace(images=[np.full((64, 64, 3), 51 * k, np.uint8) for k in range(settings["count"])])
+
+        return make
+
+    monkeypatch.setattr(sys.modules[f"{pack.__name__}.exchange"], "maker", opened)
+    node = pack.NODE_CLASS_MAPPINGS["FaceStudioGenerate"]
+    (made,) = call(node, prompt="me", model=" sd15 ", identity=portrait, expression=portrait, emotion="joy", count=3)
+    assert made.shape == (3, 64, 64, 3) and torch.allclose(made[2], torch.tensor(0.4))
+    (places, prompt, settings) = asked.pop()
+    assert places == ("sd15", "", "") and prompt == "me" and settings["emotion"] == {"joy": 0.6}
+    photo = np.rint(portrait[0].numpy() * 255)
+    assert np.array_equal(settings["identity"][0], photo) and np.array_equal(settings["expression"], photo)
+    assert settings["pose"] is None and settings["guidance"] is None and settings["shapes"] is None
+
+
+def test_generate_without_a_model_says_what_is_missing(pack, monkeypatch):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    sys.modules[f"{pack.__name__}.exchange"].maker.cache_clear()
+    with pytest.raises(Exception, match=r"face-studio\[models\]"):
+        call(pack.NODE_CLASS_MAPPINGS["FaceStudioGenerate"])

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+APART = {"OMP_NUM_THREADS": "1", "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_CACHE": "/nowhere"}
+"""Without the models of this computer, and without a network."""
 
 
 class Server:
@@ -26,7 +28,7 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "demos.cli", "app", "--port", str(self.port), *words],
                 cwd=ROOT,
-                env={**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
+                env={**os.environ, **APART, "TMPDIR": str(temporary), "FACE_STUDIO_MODELS": str(temporary / "models")},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

@@ -45,6 +45,29 @@ def test_a_photo_becomes_a_head(head, tmp_path):
     assert np.abs(back.head[:, 3:]).max() < 1e-5  # it stays on its neck
 
 
+def test_a_head_can_be_made_another_persons(head, tmp_path):
+    long = head.shaped({"nose_length": 2.0, "jaw_width": -1.0})
+    moved = np.linalg.norm(long.rig.neutral - head.rig.neutral, axis=1)
+    top = head.rig.neutral[:, 1] > 0.1
+    assert 0.003 < moved.max() < 0.02 and moved[top].max() < 0.001  # the nose comes down, the skull stays
+    assert np.array_equal(long.rig.polygons, head.rig.polygons) and long.rig.materials == head.rig.materials
+    shut = long.rig.vertices(np.eye(52, dtype=np.float32)[INDEX["eyeBlinkLeft"]])
+    assert np.isfinite(shut).all()
+    assert head.shaped({}).rig is head.rig
+    saved = load_rig(long.save(tmp_path / "long.glb").path)
+    assert np.allclose(np.sort(saved.neutral, 0), np.sort(long.rig.neutral, 0), atol=1e-4)
+    with pytest.raises(UsageError, match="no axis of identity 'nose'"):
+        head.shaped({"nose": 1.0})
+
+
+def test_the_command_takes_a_shape(head, tmp_path, capsys):
+    assert main(["reconstruct", "--sample", "-o", str(tmp_path / "a.ply"), "--shape", "nose_length=2", "--quiet"]) == 0
+    head.shaped({"nose_length": 2.0}).save(tmp_path / "b.ply")
+    assert (tmp_path / "a.ply").read_bytes() == (tmp_path / "b.ply").read_bytes()
+    assert main(["reconstruct", "--sample", "-o", str(tmp_path / "c.ply"), "--shape", "nose=2"]) == 2
+    assert "Axes: brow_distance" in capsys.readouterr().err
+
+
 def test_turntable(head, tmp_path):
     saved = head.turntable(tmp_path / "round.mp4", seconds=0.4, size=(128, 128))
     frames = [frame.image for frame in Clip.open(saved.path).frames()]

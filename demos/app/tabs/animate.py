@@ -5,6 +5,8 @@ from __future__ import annotations
 import gradio as gr
 
 from demos.app.desk import Desk, told
+from demos.app.engines import DRAWS, SPEAKS, avatar, speaker
+from demos.app.memory import remember
 from demos.app.parts import FACES, PORTRAIT, SPEECH, WORK, line, names, read_face, stem, stops
 from demos.app.speak import speak, voices
 from studio.errors import UsageError
@@ -36,9 +38,31 @@ def build(desk: Desk) -> None:
         face: str = "1",
         seed: float = 0,
         motion_file: bool = False,
+        engine: str = "photo",
+        speaker_model: str = "lips",
         progress=gr.Progress(),
     ) -> tuple[str, list[str], str]:
-        """Make a portrait talk, or copy a performance onto it. Give audio, text or driver (a video)."""
+        """Make a portrait talk, or copy a performance onto it. Give audio, text or driver (a video).
+
+        Args:
+            portrait: a picture with a face.
+            audio: speech, a sound file.
+            text: words to say, where a synthesiser is installed.
+            voice: of the synthesiser, such as en-us.
+            driver: a video whose performance is copied.
+            emotion: such as joy, or none.
+            strength: of the emotion, 0 to 1.
+            blink: 0 to 1, while it speaks.
+            gaze_motion: 0 to 1, movements of the eyes while it speaks.
+            head_motion: 0 to 1, movements of the head while it speaks.
+            intensity: 0 to 2, of a copied performance.
+            size: pixels of the longer side, or as it is.
+            face: 1 is the largest; or all.
+            seed: another number gives other blinks and nods.
+            motion_file: also the motion, as Live Link Face CSV.
+            engine: photo (embedded), or liveportrait where its files are installed.
+            speaker_model: lips (embedded), or joyvasa where its files are installed.
+        """
         from pipelines import TalkingPortraitPipeline
 
         text = (text or "").strip()
@@ -59,9 +83,12 @@ def build(desk: Desk) -> None:
                 audio = str(speak(text, job.new("speech.wav"), voice))
             if audio:
                 limits.check_sound(audio)
+            if driver:
+                speaker_model = SPEAKS[0][1]
             life = {} if driver else dict(blink=blink, gaze_motion=gaze_motion, head_motion=head_motion)
-            known = dict(transcript=text, language=voice) if text else {}
-            take = TalkingPortraitPipeline()(
+            known = dict(transcript=text, language=voice) if text and speaker_model == SPEAKS[0][1] else {}
+            says = speaker(speaker_model, int(seed or 0))
+            take = TalkingPortraitPipeline(driver=says, avatar=avatar(engine))(
                 portrait,
                 audio=audio,
                 driver=driver,
@@ -115,6 +142,9 @@ def build(desk: Desk) -> None:
                 gaze = gr.Slider(0, 1, 1, step=0.05, label="Movements of the eyes", info="while it speaks")
                 nod = gr.Slider(0, 1, 1, step=0.05, label="Movements of the head", info="while it speaks")
                 intensity = gr.Slider(0, 2, 1, step=0.05, label="Intensity", info="of a copied performance")
+            with gr.Accordion("Engine", open=False):
+                engine = gr.Dropdown(list(DRAWS), value="photo", label="What draws the face")
+                speaks = gr.Dropdown(list(SPEAKS), value="lips", label="What turns speech into motion")
             with gr.Accordion("Picture", open=False):
                 size = gr.Dropdown(SIZES, value=SIZES[0], label="Longer side", info="pixels", allow_custom_value=True)
                 face = gr.Dropdown([*FACES, "all"], value="1", label="Face", info="the largest is 1")
@@ -128,9 +158,12 @@ def build(desk: Desk) -> None:
             files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
             summary = gr.Markdown(label="summary", elem_classes="summary")
     inputs = [portrait, audio, text, voice, driver, emotion, strength, blink, gaze, nod, intensity]
-    inputs += [size, face, seed, motion]
+    inputs += [size, face, seed, motion, engine, speaks]
     event = go.click(animate, inputs, [video, files, summary], api_name="animate", show_progress_on=video, **WORK)
     stops(desk, stop, event)
+    kept = {"voice": voice, "emotion": emotion, "strength": strength, "blink": blink, "gaze": gaze, "nod": nod}
+    kept |= {"intensity": intensity, "size": size, "seed": seed, "motion": motion, "engine": engine, "speaks": speaks}
+    remember(desk.kept[TITLE], kept)
     gr.Examples(
         [[PORTRAIT, SPEECH]],
         [portrait, audio],

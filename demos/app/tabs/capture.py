@@ -8,6 +8,8 @@ from typing import Any
 import gradio as gr
 
 from demos.app.desk import Desk, told
+from demos.app.engines import SEES, watcher
+from demos.app.memory import remember
 from demos.app.parts import FACES, SPEECH, WORK, line, names, one_of, read_face, stem, stops
 from studio.errors import UsageError
 
@@ -43,9 +45,22 @@ def build(desk: Desk) -> None:
         face: str = "1",
         life: float = 0.0,
         visemes: bool = False,
+        model: str = "embedded",
         progress=gr.Progress(),
     ) -> tuple[Any, list[str], str]:
-        """Write the motion of a video or of speech as files. transcript: what a sound says, where it is known."""
+        """Write the motion of a video or of speech as files.
+
+        Args:
+            video: a performance.
+            audio: speech instead.
+            transcript: what it says, where it is known.
+            formats: of csv, glb, usdz, usdc, npz, json.
+            fps: frames per second; default the video's own, 60 for speech.
+            face: of a video, 1 is the largest.
+            life: 0 to 1, blinks, glances and nods added to speech.
+            visemes: also phones and visemes of speech.
+            model: what sees a video's face: embedded, or smirk, deca, teaser where their files are installed.
+        """
         from pipelines import CapturePipeline
         from studio.motion import FaceMotion
 
@@ -55,7 +70,7 @@ def build(desk: Desk) -> None:
         (desk.limits.check_video if video else desk.limits.check_sound)(source)
         desk.limits.check_text(transcript or "")
         with desk.job(request, progress) as job:
-            take = CapturePipeline()(
+            take = CapturePipeline(engine=watcher(model) if video else None)(
                 source,
                 fps=(fps or "").strip() or None,
                 face=read_face(face, several=False),
@@ -89,6 +104,7 @@ def build(desk: Desk) -> None:
                 with gr.Tab("Video"):
                     video = gr.Video(label="Performance", sources=["upload", "webcam"])
                     face = gr.Dropdown(FACES, value="1", label="Face", info="the largest is 1")
+                    model = gr.Dropdown(list(SEES), value="embedded", label="Engine", info="what sees the face")
                 with gr.Tab("Speech"):
                     audio = gr.Audio(label="Speech", type="filepath", sources=["upload", "microphone"])
                     transcript = gr.Textbox(
@@ -109,9 +125,10 @@ def build(desk: Desk) -> None:
             )
             files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
             summary = gr.Markdown(label="summary", elem_classes="summary")
-    inputs = [video, audio, transcript, formats, fps, face, life, visemes]
+    inputs = [video, audio, transcript, formats, fps, face, life, visemes, model]
     event = go.click(capture, inputs, [plot, files, summary], api_name="capture", show_progress_on=plot, **WORK)
     stops(desk, stop, event)
+    remember(desk.kept[TITLE], {"formats": formats, "fps": fps, "life": life, "visemes": visemes, "model": model})
     gr.Examples(
         [[SPEECH]],
         [audio],

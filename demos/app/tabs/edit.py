@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from demos.app.desk import Desk, Job, told
-from demos.app.knobs import Panel, panels, read_knobs
-from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, one_of, read_face, stem, stops
+from demos.app.engines import DRAWS, avatar
+from demos.app.knobs import edit_sliders, read_positions
+from demos.app.memory import remember
+from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, one_of, read_face, stem, stops, table
 from demos.app.recipes import Edit
+from demos.app.sliders import Sliders
 from studio.errors import UsageError
 
 TITLE = "Edit"
 PREVIEW = 640
 """Pixels of the longer side of a preview, at most."""
+
+QUALITY = 85
+"""Of a preview's JPEG."""
 
 KEPT = 30
 """Pictures of a preview that stay on disk: a browser asks for them a while after, when sliders are dragged fast."""
@@ -27,7 +34,7 @@ _GIVE = "a photo or a video"
 class Preview:
     """A photo (or a video's first picture) made ready, and the pictures of it that were shown last."""
 
-    def __init__(self, source: str, folder: Path) -> None:
+    def __init__(self, source: str, folder: Path, engine: str) -> None:
         from pipelines import ExpressionEditPipeline
         from pipelines.output import is_video
         from studio.media import Clip, read_image
@@ -35,7 +42,7 @@ class Preview:
         video = is_video(source)
         picture = next(iter(Clip.open(source).frames())).image if video else read_image(source)
         size = PREVIEW if max((picture if video else picture.rgb).shape[:2]) > PREVIEW else None
-        self.everyone = ExpressionEditPipeline().prepare(picture, face="all", size=size)
+        self.everyone = ExpressionEditPipeline(avatar=avatar(engine)).prepare(picture, face="all", size=size)
         self.folder, self._count = folder, itertools.count()
         folder.mkdir(parents=True, exist_ok=True)
         self.before = self._show(self.everyone())
@@ -77,40 +84,45 @@ class Preview:
 
 def build(desk: Desk) -> None:
     """The tab and its endpoint /edit."""
-    groups = panels()
-    knobs = [knob for panel in groups for knob in panel.knobs]
 
-    def opened(request: gr.Request, source: str) -> Preview:
+    def opened(request: gr.Request, source: str, engine: str) -> Preview:
         session = desk.session(request)
 
         def make() -> Preview:
             _check(desk, source)
-            return Preview(source, desk.workplace.new(session, "preview"))
+            return Preview(source, desk.workplace.new(session, "preview"), engine)
 
-        return desk.prepared(request, ("edit", source), make)
+        return desk.prepared(request, ("edit", source, engine), make)
 
     @told
-    def open_source(request: gr.Request, photo: str | None, video: str | None, progress=gr.Progress()) -> tuple:
+    def open_source(
+        request: gr.Request, photo: str | None, video: str | None, engine: str, progress=gr.Progress()
+    ) -> tuple:
         if not photo and not video:
             return None, gr.update(value=None, visible=False), gr.update(value="1")
         progress(None, desc="finding the face and making it ready")
-        preview = opened(request, one_of(photo, video, _GIVE))
+        preview = opened(request, one_of(photo, video, _GIVE), engine)
         faces = preview.faces()
         choices = [str(number) for number in range(1, len(preview.everyone.portrait.faces) + 1)]
         picker = gr.update(choices=[*choices, "all"] if faces else choices, value="1")
         return (preview.before, preview.before), gr.update(value=faces, visible=bool(faces)), picker
 
+    def wished(positions: dict[str, float], face: str, camera: bool, engine: str) -> Edit:
+        return replace(read_positions(positions, camera=camera, face=face), engine=engine)
+
     @told
-    def follow(
-        request: gr.Request, photo: str | None, video: str | None, face: str, camera: bool, *values: float
-    ) -> tuple:
+    def follow(request: gr.Request, photo: str | None, video: str | None, engine: str, *moved: Any) -> Any:
+        if not photo and not video:
+            return gr.skip()
         source = one_of(photo, video, _GIVE)
-        wanted = read_knobs(knobs, values, camera=camera, face=face)
-        preview = opened(request, source)
-        named = Path(source).name
-        output = f"edited{'.mp4' if video else '.png'}"
-        shown = preview.show(wanted)
-        return (preview.before, shown), wanted.command(named, output), wanted.python(named, output)
+        preview = opened(request, source, engine)
+        return preview.before, preview.show(wished(*moved, engine))
+
+    @told
+    def tell(photo: str | None, video: str | None, engine: str, *moved: Any) -> tuple[str, str]:
+        source, wanted = Path(photo or video or "portrait.jpg").name, wished(*moved, engine)
+        output = f"edited{'.mp4' if video and not photo else '.png'}"
+        return wanted.command(source, output), wanted.python(source, output)
 
     def save(job: Job, source: str, edit: Edit) -> tuple[Path, str]:
         from pipelines import ExpressionEditPipeline
@@ -118,7 +130,7 @@ def build(desk: Desk) -> None:
 
         video = is_video(source)
         made = job.new(f"{stem(source)}-edited{'.mp4' if video else '.png'}")
-        result = ExpressionEditPipeline()(source, **edit.arguments(), cancel=job.cancel)
+        result = ExpressionEditPipeline(avatar=avatar(edit.engine))(source, **edit.arguments(), cancel=job.cancel)
         return made, line(result.save(made, progress=job.tell if video else None, cancel=job.cancel))
 
     @told
@@ -126,15 +138,16 @@ def build(desk: Desk) -> None:
         request: gr.Request,
         photo: str | None,
         video: str | None,
+        engine: str,
+        positions: dict[str, float],
         face: str,
         camera: bool,
         progress=gr.Progress(),
-        *values: float,
     ) -> tuple:
         source = one_of(photo, video, _GIVE)
         _check(desk, source)
         with desk.job(request, progress) as job:
-            made, words = save(job, source, read_knobs(knobs, values, camera=camera, face=face))
+            made, words = save(job, source, wished(positions, face, camera, engine))
         return names([made]), words
 
     @told
@@ -150,6 +163,7 @@ def build(desk: Desk) -> None:
         roll: float = 0.0,
         neutralize: float = 0.0,
         face: str = "1",
+        engine: str = "photo",
         progress=gr.Progress(),
     ) -> tuple[str, str]:
         """Change expression, gaze or head pose in a picture or a video.
@@ -165,13 +179,13 @@ def build(desk: Desk) -> None:
             roll: degrees clockwise.
             neutralize: 0 to 1, how much of the present expression to take out first.
             face: 1 is the largest; or all.
+            engine: photo (embedded), or liveportrait where its files are installed.
         """
         if not source:
             raise UsageError(f"nothing to work with yet: give {_GIVE}")
         _check(desk, source)
-        wanted = Edit(
-            shapes or {}, aus or {}, emotion or {}, gaze or None, yaw, pitch, roll, neutralize, face=read_face(face)
-        )
+        tables = (shapes or {}, aus or {}, emotion or {}, gaze or None)
+        wanted = Edit(*tables, yaw, pitch, roll, neutralize, face=read_face(face), engine=engine)
         with desk.job(request, progress) as job:
             made, words = save(job, source, wanted)
         return str(made), words
@@ -187,6 +201,7 @@ def build(desk: Desk) -> None:
                     video = gr.Video(label="Video", sources=["upload", "webcam"], height=260)
             picker = gr.Gallery(label="Faces", columns=3, height=180, visible=False, allow_preview=False)
             face = gr.Dropdown(FACES[:1], value="1", label="Face to edit", allow_custom_value=True)
+            engine = gr.Dropdown(list(DRAWS), value="photo", label="Engine", info="what draws the face")
         with gr.Column(scale=4, min_width=300, elem_classes="stage"):
             shown = gr.ImageSlider(
                 label="Before and after", type="filepath", interactive=False, slider_position=12, elem_id="edit-preview"
@@ -198,29 +213,34 @@ def build(desk: Desk) -> None:
             with gr.Row():
                 camera = gr.Checkbox(False, label="Look into the camera", min_width=160)
                 reset = gr.Button("All sliders back", size="sm", min_width=120)
-            sliders = [slider for panel in groups for slider in _panel(panel)]
+            sliders = Sliders(edit_sliders(), label="What to change", elem_id="edit-sliders")
     with gr.Row():
         with gr.Column(min_width=300):
             files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
             summary = gr.Markdown(label="summary", elem_classes="summary")
-        with gr.Column(min_width=300), gr.Accordion("The same from elsewhere", open=False):
+        with gr.Column(min_width=300), gr.Accordion("The same from elsewhere", open=False) as elsewhere:
             command = gr.Code(label="On the command line", language="shell", interactive=False)
             program = gr.Code(label="In Python", language="python", interactive=False)
 
-    inputs = [photo, video, face, camera, *sliders]
+    inputs, recipes = [photo, video, engine, sliders, face, camera], [command, program]
     event = go.click(make_from_sliders, inputs, [files, summary], api_visibility="private", **WORK)
     stops(desk, stop, event)
-    moves = [slider.input for slider in sliders] + [camera.input, face.input]
-    results = [shown, command, program]
-    live = dict(queue=False, api_visibility="private", show_progress="hidden", trigger_mode="always_last")
-    gr.on(moves, follow, inputs, results, **live)
-    for source in (photo, video):
+    live = QUIET | {"trigger_mode": "always_last"}
+    gr.on([sliders.input, camera.input, face.input], follow, inputs, shown, **live)
+    gr.on([sliders.release, camera.change, face.change, elsewhere.expand], tell, inputs, recipes, **live)
+    for source in (photo, video, engine):
         source.change(
-            open_source, [photo, video], [shown, picker, face], api_visibility="private", show_progress_on=shown
-        )
-    _pick(picker, face, follow, inputs, results, live)
-    zeros = [0.0] * len(sliders)
-    reset.click(lambda: [False, *zeros], None, [camera, *sliders], **QUIET).success(follow, inputs, results, **live)
+            open_source,
+            [photo, video, engine],
+            [shown, picker, face],
+            api_visibility="private",
+            show_progress_on=shown,
+        ).success(follow, inputs, shown, **live)
+    picker.select(_chosen, None, face, **QUIET).success(follow, inputs, shown, **live)
+    keep = remember(desk.kept[TITLE], {"sliders": sliders, "camera": camera, "engine": engine})
+    back = reset.click(lambda: [False, {}], None, [camera, sliders], **QUIET)
+    back.success(follow, inputs, shown, **live).success(tell, inputs, recipes, **live)
+    back.success(**keep)
     gr.Examples(
         [[PORTRAIT]],
         [photo],
@@ -232,46 +252,22 @@ def build(desk: Desk) -> None:
     _endpoint(edit)
 
 
-def _words(name: str) -> str:
-    plain = name.replace("_", " ")
-    return plain[:1].upper() + plain[1:]
-
-
-def _panel(panel: Panel) -> list[gr.Slider]:
-    with gr.Accordion(panel.title, open=panel.open), gr.Row():
-        return [
-            gr.Slider(knob.low, knob.high, 0, step=knob.step, label=knob.label or _words(knob.name), min_width=130)
-            for knob in panel.knobs
-        ]
-
-
-def _pick(picker: gr.Gallery, face: gr.Dropdown, follow: Any, inputs: list, results: list, live: dict) -> None:
+def _chosen(event: gr.SelectData) -> str:
     """A press on a face chooses it."""
-
-    def chosen(event: gr.SelectData) -> str:
-        return str(int(event.index) + 1)
-
-    picker.select(chosen, None, face, **QUIET).success(follow, inputs, results, **live)
+    return str(int(event.index) + 1)
 
 
 def _endpoint(fn: Any) -> None:
     """/edit for programs, without a place on the page."""
     source = gr.File(label="source", visible=False)
-    tables = [_table(name) for name in ("shapes", "aus", "emotion")]
+    tables = [table(name) for name in ("shapes", "aus", "emotion")]
     gaze = gr.Textbox("", label="gaze", visible=False)
     turns = [gr.Number(0.0, label=name, visible=False) for name in ("yaw", "pitch", "roll", "neutralize")]
-    face = gr.Textbox("1", label="face", visible=False)
+    face, engine = gr.Textbox("1", label="face", visible=False), gr.Textbox("photo", label="engine", visible=False)
     result, summary = gr.File(label="edited", visible=False), gr.Textbox(label="summary", visible=False)
     gr.Button(visible=False).click(
-        fn, [source, *tables, gaze, *turns, face], [result, summary], api_name="edit", **WORK
+        fn, [source, *tables, gaze, *turns, face, engine], [result, summary], api_name="edit", **WORK
     )
-
-
-def _table(name: str) -> gr.JSON:
-    """A parameter of names and numbers, told as such to programs (to Gradio any JSON is alike)."""
-    table = gr.JSON(value={}, label=name, visible=False)
-    table.api_info = lambda: {"type": "object", "additionalProperties": {"type": "number"}}
-    return table
 
 
 def _check(desk: Desk, source: str) -> None:
@@ -281,6 +277,7 @@ def _check(desk: Desk, source: str) -> None:
 
 
 def _write(path: Path, image: Any) -> None:
-    from studio.media import write_image
+    """A picture for the screen alone: small enough to come in one piece."""
+    from PIL import Image
 
-    write_image(path, image)
+    Image.fromarray(image).save(path, "JPEG", quality=QUALITY)

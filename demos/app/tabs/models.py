@@ -1,20 +1,25 @@
-"""Models: the published checkpoints that can be used, their licences, and whether the files here are whole."""
+"""Models: the published checkpoints that can be used, their licences; got, checked and converted here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import gradio as gr
 
-from demos.app.desk import Desk, told
-from demos.app.parts import WORK
-from studio.errors import FaceStudioError
+from demos.app.desk import Desk, toast, told
+from demos.app.parts import WORK, stops
+from studio.errors import FaceStudioError, UsageError
 
 TITLE = "Models"
 COLUMNS = ["name", "what", "installed", "commercial", "licence", "where its authors give it"]
 WIDTHS = ["11%", "17%", "9%", "10%", "30%", "23%"]
 WORDS = """
-The studio works without any of these. They are never downloaded unasked: get a file from its authors, read its licence,
-and put it into the folder of models on this computer (`{folder}/NAME/`, or where `FACE_STUDIO_MODELS` points).
+The studio works without any of these, and none is ever downloaded unasked. **Get** fetches a model whose authors give
+it on the Hugging Face hub; the others you get from their authors and put into the folder of models on this computer
+(`{folder}/NAME/`, or where `FACE_STUDIO_MODELS` points). Read the licence first.
 """
+CHECKPOINTS = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".pkl", ".npz")
 
 
 def build(desk: Desk) -> None:
@@ -27,9 +32,26 @@ def build(desk: Desk) -> None:
 
     @told
     def verify(request: gr.Request, name: str, progress=gr.Progress()) -> str:
-        """Whether the installed files of a model are whole: they are opened as data (nothing in them is run)."""
+        """Whether the installed files of a model are whole: opened as data (nothing in them is run), hashed, loaded."""
+        with desk.job(request, progress):
+            progress(None, desc="reading the files")
+            return check(name)
+
+    @told
+    def fetch(request: gr.Request, name: str, progress=gr.Progress()) -> tuple[str, Any]:
+        from studio.weights import get, model
+
+        at_home(desk)
         with desk.job(request, progress) as job:
-            return check(name, lambda words: progress(None, desc=words), job.cancel.is_set)
+            paths = get(model(name), progress=job.tell, cancel=job.cancel)
+            words = f"Got {', '.join(path.name for path in paths)}." if paths else "All that it needs is here."
+            return f"{words}\n{check(name)}", table()
+
+    @told
+    def change(request: gr.Request, name: str, progress=gr.Progress()) -> str:
+        at_home(desk)
+        with desk.job(request, progress) as job:
+            return convert(name, lambda words: progress(None, desc=words), job.cancel.is_set)
 
     from studio.weights import MODELS
 
@@ -46,48 +68,67 @@ def build(desk: Desk) -> None:
     with gr.Row():
         name = gr.Dropdown(list(MODELS), value=next(iter(MODELS)), label="Model", scale=2)
         gr.Button("Look again", scale=1).click(models, None, shown, api_name="models")
+    with gr.Row():
+        ask = gr.Button("Get", scale=1, elem_id="get-go")
         go = gr.Button("Verify", variant="primary", scale=1, elem_id="verify-go")
+        turn = gr.Button("Convert to .safetensors", scale=1, elem_id="convert-go")
+        stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
     report = gr.Textbox(label="Result", lines=4, interactive=False)
     go.click(verify, name, report, api_name="verify", **WORK)
+    turn.click(change, name, report, api_visibility="private", **WORK)
+    stops(desk, stop, ask.click(fetch, name, [report, shown], api_visibility="private", **WORK))
+
+
+def at_home(desk: Desk) -> None:
+    """What changes this computer's disk is for its own user: raises UsageError where others are let in."""
+    if not desk.settings.local:
+        raise UsageError("models are got and converted by whoever runs this app: face-studio models get NAME")
 
 
 def table() -> list[list[str]]:
     """A row a model, as COLUMNS says."""
-    from studio.weights import MODELS, find
+    from pipelines.models import listed
 
     rows = []
-    for model in MODELS.values():
-        needed = [file for file in model.files if not file.optional]
-        there = sum(find(model, file.name) is not None for file in needed)
-        state = "yes" if there == len(needed) else "no" if not there else f"{there} of {len(needed)} files"
+    for entry in listed():
+        model, there = entry.model, sum(path is not None for path in entry.files.values())
+        state = "yes" if entry.complete else "no" if not there else f"{there} of {len(entry.files)} files"
         commercial = "yes" if model.commercial else "no"
         rows.append([model.name, model.title, state, commercial, model.licence, model.page])
     return rows
 
 
-def check(name: str, tell, stopped) -> str:
-    """A line for each file of a model."""
-    from studio.weights import find, model, open_weights, sha256
+def check(name: str) -> str:
+    """A line for each file of a model, or what is wrong with it."""
+    from pipelines.models import verify
 
+    said = {True: "the published file", False: "another file", None: "no hash is published"}
     lines = []
-    for file in model(name).files:
-        if stopped():
-            return "Stopped."
-        path = find(model(name), file.name)
-        if path is None:
-            lines.append(f"{file.name}: not here{' (optional)' if file.optional else ''}")
-            continue
-        tell(f"reading {path.name}")
-        try:
-            if path.suffix != ".obj":
-                open_weights(path)
-        except FaceStudioError as error:
-            lines.append(f"{path.name}: {str(error).removeprefix(f'{path}: ')}")
-            continue
-        digest = sha256(path)
-        if file.sha256 is not None and path.name == file.name and digest != file.sha256:
-            lines.append(f"{path.name}: not the file that its authors gave (SHA-256 {digest[:16]}...)")
-        else:
-            size = path.stat().st_size / 1e6
-            lines.append(f"{path.name}: whole, {size:.1f} MB, SHA-256 {digest[:16]}...")
+    try:
+        for file in verify(name):
+            size, opened = file.path.stat().st_size / 1e6, "its networks load" if file.loads else "opens"
+            hashed = f"SHA-256 {file.sha256[:16]}... ({said[file.as_published]})"
+            lines.append(f"{file.path.name}: whole, {size:.1f} MB, {opened}, {hashed}")
+    except FaceStudioError as error:
+        return toast(error, markup=False)
     return "\n".join(lines)
+
+
+def convert(name: str, tell: Callable[[str], None], stopped: Callable[[], bool]) -> str:
+    """Writes a model's checkpoints as .safetensors beside them; a line for each."""
+    from pipelines.models import convert_model
+    from studio.weights import find, locate, model
+
+    known = model(name)
+    locate(known)  # says what is missing
+    lines = []
+    for file in known.files:
+        path = find(known, file.name)
+        if stopped():
+            return "\n".join([*lines, "Stopped."])
+        if path is None or path.suffix not in CHECKPOINTS:
+            continue
+        tell(f"converting {path.name}")
+        target = path.with_suffix(".safetensors")
+        lines.append(convert_model(path, target).replace(str(target), target.name))
+    return "\n".join(lines) or "All that it has here is .safetensors already."

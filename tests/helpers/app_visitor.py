@@ -1,0 +1,74 @@
+"""A page of the app in a real browser, for tests."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+LONG = 200_000
+"""Milliseconds that a result may take on a busy machine."""
+
+SHOTS = Path(tempfile.gettempdir()) / "face-studio-shots"
+
+
+class Visitor:
+    """A page in a context of its own, and what its console complained about."""
+
+    def __init__(self, chromium, url, viewport=DESK, **options):
+        self.context = chromium.new_context(viewport=viewport, **options)
+        self.page, self.complaints = self.context.new_page(), []
+        self.page.set_default_timeout(120_000)
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda r: self._asked(r.url, url))
+        self.page.goto(url)
+        self.page.locator("#animate-go").wait_for()
+
+    def _heard(self, message):
+        if message.type == "error" and "WebGPU" not in message.text:  # there is none here: the 3D view takes WebGL
+            self.complaints.append(f"{message.text} {message.location.get('url', '')}")
+
+    def _asked(self, address, url):
+        if not address.startswith((url, "data:", "blob:")):
+            self.complaints.append(f"something was asked of {address}")
+
+    def tab(self, name):
+        self.page.get_by_role("tab", name=name, exact=True).click()
+        return self.page.locator(f"#tab-{name.lower()}")
+
+    def give(self, tab, path, number=0):
+        tab.locator("input[type=file]").nth(number).set_input_files(str(path))
+
+    def give_photo(self, tab, path):
+        """Gives the tab's first picture, and waits until it is there."""
+        self.give(tab, path)
+        tab.get_by_role("button", name="Remove Image").or_(tab.get_by_label("Clear")).first.wait_for()
+
+    def results(self, tab, folder, count=1):
+        """The files that a tab offers, downloaded: {name: path}."""
+        links = tab.locator(".files a[download]")
+        links.nth(count - 1).wait_for(timeout=LONG)
+        got = {}
+        for k in range(links.count()):
+            with self.page.expect_download() as waiting:
+                links.nth(k).click()
+            path = folder / waiting.value.suggested_filename
+            waiting.value.save_as(path)
+            got[path.name] = path
+        return got
+
+    def kept(self, tab):
+        """What the browser remembers of a tab, as it is stored."""
+        return self.page.evaluate(f"localStorage['face-studio-{tab}'] || ''")
+
+    def wait_for_keeping(self, tab, before):
+        self.page.wait_for_function(f"before => localStorage['face-studio-{tab}'] != before", arg=before, timeout=LONG)
+
+    def wait_for_value(self, input_, value):
+        input_.wait_for()
+        self.page.wait_for_function("([e, v]) => e.value == v", arg=[input_.element_handle(), value], timeout=LONG)
+
+    def shoot(self, name):
+        SHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{name}-{self.page.viewport_size['width']}.png")
