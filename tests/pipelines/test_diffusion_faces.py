@@ -316,7 +316,7 @@ def test_embeddings_come_from_photos_and_files(tmp_path) -> None:
 def test_ctrlora_conditions(tmp_path) -> None:
     from diffusers import UNet2DConditionModel
 
-    from controls.ctrlora.network import ControlNetwork
+    from controls.ctrlora.network import _OWN, ControlNetwork
     from controls.ctrlora.weights import Condition
 
     levels, text = (32, 64, 64, 64), tiny.FACE
@@ -329,7 +329,9 @@ def test_ctrlora_conditions(tmp_path) -> None:
 
     pipe = tiny.quiet(PortraitPipeline(**parts))
     net = diffusers.ControlNetModel.from_unet(unet)
-    shared = {k: v.numpy() for k, v in net.state_dict().items() if not k.startswith("controlnet_")}
+    hint = "controlnet_cond_embedding"
+    tree = {k: v.numpy() for k, v in net.state_dict().items() if not k.startswith(hint)}
+    shared = {k: v for k, v in tree.items() if not _OWN.fullmatch(k.rpartition(".")[0])}
     pipe.ctrlora = ControlNetwork(shared)
     for name in ("lines", "depth"):
         pairs, own = {}, {}
