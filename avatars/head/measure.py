@@ -21,13 +21,13 @@ from avatars.head.profile import deepened
 from avatars.head.regress import guess
 from avatars.pose import Pose, to_head
 
-AXIS_SPREAD = 0.15
+AXIS_SPREAD = 0.07
 """How far the guess may be off along the axes of identity, in standard deviations of people."""
 
-REMAINDER, REMAINDER_REACH = 0.007, 0.25
+REMAINDER, REMAINDER_REACH = 0.003, 0.25
 """Size and reach of what the axes miss."""
 
-STIFF = 80.0
+STIFF = 200.0
 """How much surer the guess of a weight is than nobody's knowledge of it (`avatars.fit`)."""
 
 NOISE = 0.020

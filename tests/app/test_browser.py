@@ -112,7 +112,7 @@ def test_capture_watches_a_video(visit, performance, tmp_path):
     motion, expected = FaceMotion.load(got["talk.csv"]), CapturePipeline()(performance).motion
     assert len(motion) == len(expected) and motion.fps == expected.fps
     assert np.allclose(motion.weights, expected.weights, atol=1e-3)
-    assert "a face in all of them" in tab.locator(".summary").inner_text()
+    assert "a face in all of them" in tab.locator(".prose.summary").inner_text()
 
 
 def test_edit_follows_the_slider_and_saves_what_the_pipeline_makes(visit, tmp_path):
