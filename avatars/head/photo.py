@@ -101,12 +101,13 @@ def skin_of(image: np.ndarray, rig: Rig, placed: np.ndarray, pose: Pose) -> np.n
     trust = (np.clip((facing - FACING) / (SURE - FACING), 0, 1) * seen * inside * face).astype(np.float32)
     x, y = where[..., 0].astype(np.float32), where[..., 1].astype(np.float32)
     photo = cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    places = texels.spread(rig.neutral / EYE_SPAN, triangles)
+    tone = _skin_tone(photo, trust, places)
+    trust *= 1 - _strange(photo, facing, places, tone)
     # what one side shows stands in for the other: the islands of face and skull are symmetric
     other = 0.35 * trust[:, ::-1] * (1 - trust)
     total = trust + other
     mixed = (trust[..., None] * photo + other[..., None] * photo[:, ::-1]) / np.maximum(total[..., None], 1e-4)
-    places = texels.spread(rig.neutral / EYE_SPAN, triangles)
-    tone = _skin_tone(photo, trust, places)
     known = cv2.GaussianBlur(total, (0, 0), SIZE / 40)
     far = np.clip(1 - known / 0.2, 0, 1)[..., None]
     filled = (1 - far) * pulled(mixed, total) + far * _unseen(photo, trust, places, tone)
@@ -138,6 +139,16 @@ def _skin_tone(photo: np.ndarray, trust: np.ndarray, places: np.ndarray) -> np.n
         near |= ((places - MEAN[point]) ** 2).sum(2) < 0.08**2
     near &= trust > 0.6
     return np.median(photo[near], axis=0) if near.any() else textures.SKIN
+
+
+def _strange(photo: np.ndarray, facing: np.ndarray, places: np.ndarray, tone: np.ndarray) -> np.ndarray:
+    """(H, W) 0..1: how surely the photo shows something else than cheek or jaw where these turn away: hair that hangs
+    before them, or what is behind. Seen from the side it would be a stripe."""
+    light = photo.mean(2) / max(float(tone.mean()), 1.0)
+    other = np.clip((0.72 - light) / 0.2, 0, 1) + np.clip((light - 1.25) / 0.2, 0, 1)
+    x, y = np.abs(places[..., 0]), places[..., 1]
+    cheek = np.clip((x - 0.4) / 0.1, 0, 1) * np.clip((y + 1.05) / 0.1, 0, 1) * np.clip((0.4 - y) / 0.15, 0, 1)
+    return other * cheek * np.clip((0.8 - facing) / 0.2, 0, 1)
 
 
 def _unseen(photo: np.ndarray, trust: np.ndarray, places: np.ndarray, tone: np.ndarray) -> np.ndarray:
