@@ -138,8 +138,9 @@ def maker(args: argparse.Namespace) -> Any:
             raise UsageError(f"{given[0]} goes with --model")
         from demos.cli.miniature import open_maker
 
+        opened = open_maker(loras(args.lora))
         say(args, "No --model: this is the package's miniature, 64 x 64 pixels, which knows our own 3D heads alone.")
-        return open_maker(loras(args.lora))
+        return opened
     from pipelines.generate import GenerationPipeline
 
     return GenerationPipeline.from_pretrained(
