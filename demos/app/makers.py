@@ -9,7 +9,6 @@ import json
 import threading
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +61,6 @@ def maker(model: str, control: str = NONE, condition: str = "normals", adapter: 
 
 @lru_cache(maxsize=1)
 def _miniature() -> Any:
-    if find_spec("demos.cli.miniature") is None:
-        raise WeightsError("the miniature is not in this installation: choose a checkpoint of your own as the model")
     from demos.cli.miniature import open_maker
 
     return open_maker()

@@ -58,8 +58,8 @@ def add(verbs: argparse._SubParsersAction) -> None:
     )
     for name, what in (("yaw", "turn to the picture's right"), ("pitch", "turn down"), ("roll", "tilt clockwise")):
         pose.add_argument(f"--{name}", type=number(-45, 45), default=0.0, metavar="DEGREES", help=what)
-    group = engine.add_engine(verb)
-    engine.add_diffusion(verb, group)
+    group = engine.add_engine(verb, "diffusion")
+    engine.add_diffusion(verb)
     group.add_argument(
         "--slider",
         action="append",

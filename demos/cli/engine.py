@@ -21,7 +21,9 @@ def add_engine(verb: argparse.ArgumentParser, *more: str) -> argparse._ArgumentG
         "--engine",
         choices=(*ENGINES, *more),
         default="photo",
-        help="what draws: the embedded photo avatar (default) or LivePortrait" + (", of animals too" if more else ""),
+        help="what draws: the embedded photo avatar (default), LivePortrait"
+        + (f", of animals too ({ANIMALS})" if ANIMALS in more else "")
+        + (", or a diffusion model that paints the face anew" if "diffusion" in more else ""),
     )
     group.add_argument("--weights", metavar="FOLDER", help="where the files of LivePortrait and JoyVASA are")
     group.add_argument("--blendshapes", metavar="MAP", help="a map of your own, as `face-studio refit` writes it")
@@ -80,11 +82,8 @@ def box(text: str) -> tuple[float, ...]:
     return numbers
 
 
-def add_diffusion(verb: argparse.ArgumentParser, group: argparse._ArgumentGroup) -> None:
-    """--engine diffusion and what goes with it; --model and --device are those of `add_published`."""
-    action = next(a for a in group._group_actions if a.dest == "engine")
-    action.choices = (*ENGINES, "diffusion")
-    action.help = "the embedded photo avatar (default), LivePortrait, or a diffusion model that paints the face anew"
+def add_diffusion(verb: argparse.ArgumentParser) -> None:
+    """What goes with --engine diffusion; --model and --device are those of `add_published`."""
     more = verb.add_argument_group("with --engine diffusion")
     more.add_argument("--controlnet", metavar="FOLDER", help="follows the edited head")
     more.add_argument("--condition", default="normals", help="what the ControlNet sees (default normals)")

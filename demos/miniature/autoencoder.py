@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from demos.miniature import SIDE
+from demos.miniature import SIDE, training
 from demos.miniature.album import Album
-from demos.miniature.training import Average, Checkpoint, Workers, pace
+from demos.miniature.training import Workers
 
 CROP = 32
 """Pixels of the parts that most of the training sees: a quarter of the work."""
@@ -61,40 +60,34 @@ def train_autoencoder(album: Album, file: Path, *, minutes: float, seed: int = 0
     workers = Workers()
     pick = np.random.default_rng((seed, workers.rank))
     vae = new_autoencoder()
-    optimiser = torch.optim.AdamW(vae.parameters(), 3e-3, weight_decay=0.0, betas=(0.9, 0.99))
-    average = Average(vae, 0.995)
-    keep = Checkpoint(file, vae=vae, average=average.model, optimiser=optimiser)
-    began = time.process_time() - keep.seconds
-    step, total = keep.step, 0.0
     torch.manual_seed(seed + 1 + workers.rank)
-    while (share := workers.passed(began, minutes)) < 1:
+
+    def loss_of(share: float, step: int) -> Tensor:
         whole = share > 0.8
         batch, side = (4, SIDE) if whole else (8, CROP)
-        for group in optimiser.param_groups:
-            group["lr"] = pace(share, 3e-3)
         rows = np.sort(pick.integers(0, len(album), batch))
-        shown = album.pictures[rows]
-        if pick.random() < 0.1:
-            shown = album.normals[rows]
+        shown = album.normals[rows] if pick.random() < 0.1 else album.pictures[rows]
         if side < SIDE:
             top, left = (4 * pick.integers(0, (SIDE - side) // 4 + 1, 2)).tolist()
             shown = shown[:, top : top + side, left : left + side]
         x = to_tensor(shown)
         posterior = vae.encode(x).latent_dist
         latents = posterior.mean + SPECKLE * posterior.mean.detach().std() * torch.randn_like(posterior.mean)
-        loss = reconstruction_loss(vae.decode(latents).sample, x) + 1e-5 * posterior.kl().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        workers.share(vae)
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimiser.step()
-        average.update(vae, step)
-        total = 0.97 * total + 0.03 * loss.item() if total else loss.item()
-        step += 1
-        if step % 50 == 0 and workers.rank == 0:
-            report(f"autoencoder: step {step}, loss {total:.4f}, {time.process_time() - began:.0f} s")
-            keep.save(step, time.process_time() - began)
-    made = average.model.eval().requires_grad_(False)
+        return reconstruction_loss(vae.decode(latents).sample, x) + 1e-5 * posterior.kl().mean()
+
+    made = training.train(
+        vae,
+        loss_of,
+        file,
+        name="autoencoder",
+        workers=workers,
+        minutes=minutes,
+        top=3e-3,
+        keep=0.995,
+        decay=0.0,
+        report=report,
+    )
+    made.eval().requires_grad_(False)
     latents = encode(made, album.pictures[:: max(1, len(album) // 512)])
     made.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))
     return made

@@ -5,7 +5,7 @@ The UNet stays as it is; half of the texts are left out, so that the picture is 
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from demos.miniature import training
 from demos.miniature.album import Album
 from demos.miniature.diffusion import BATCH, Lessons, Miniature, Noise
-from demos.miniature.training import Average, Checkpoint, Workers, pace
+from demos.miniature.training import Workers
 
 WORDLESS = 0.5
 """How many pictures are learned without their text."""
@@ -47,33 +48,41 @@ def train_controlnet(
     workers = Workers()
     base.requires_grad_(False).eval()
     net = new_controlnet(base.unet).requires_grad_(True).train()
-    average = Average(net, 0.99)
+
+    def residuals(step: int, rows: np.ndarray, noisy: Tensor, timestep: Tensor, text: Tensor) -> tuple[Any, Tensor]:
+        return net(noisy, timestep, text, hints(album.normals[rows]), return_dict=False)
+
+    return training.train(
+        net,
+        guided(base, lessons, residuals, workers, seed),
+        file,
+        name="controlnet",
+        workers=workers,
+        minutes=minutes,
+        top=1.5e-3,
+        keep=0.99,
+        report=report,
+    )
+
+
+def guided(base: Miniature, lessons: Lessons, residuals: Callable, workers: Workers, seed: int) -> Callable:
+    """The loss of a network that guides a frozen base, as `training.train` takes it.
+
+    residuals  (step, rows (B,), noisy latents, timestep, text) -> what it adds to the base's blocks on their way down,
+               and to its middle.
+    """
     pick, noise = np.random.default_rng((seed, workers.rank)), Noise(seed + workers.rank)
-    optimiser = torch.optim.AdamW(net.parameters(), 1e-3, weight_decay=0.01, betas=(0.9, 0.99))
-    keep = Checkpoint(file, net=net, average=average.model, optimiser=optimiser)
-    began, step, total = time.process_time() - keep.seconds, keep.step, 0.0
-    while (share := workers.passed(began, minutes)) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = pace(share, 1.5e-3)
+
+    def loss_of(share: float, step: int) -> Tensor:
         rows, latents, ids, *_ = lessons.some(BATCH, pick)
         ids[torch.from_numpy(pick.random(BATCH) < WORDLESS)] = lessons.nothing
         noisy, timestep, wanted = noise.add(latents)
         with torch.no_grad():
             text = base.text(ids).last_hidden_state
-        down, middle = net(noisy, timestep, text, hints(album.normals[rows]), return_dict=False)
+        down, middle = residuals(step, rows, noisy, timestep, text)
         made = base.unet(
             noisy, timestep, text, down_block_additional_residuals=down, mid_block_additional_residual=middle
         ).sample
-        loss = noise.loss(made, wanted, timestep)
-        optimiser.zero_grad()
-        loss.backward()
-        workers.share(net)
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        average.update(net, step)
-        total = 0.98 * total + 0.02 * loss.item() if total else loss.item()
-        step += 1
-        if step % 50 == 0 and workers.rank == 0:
-            report(f"control: step {step}, loss {total:.4f}, {time.process_time() - began:.0f} s")
-            keep.save(step, time.process_time() - began)
-    return average.model
+        return noise.loss(made, wanted, timestep)
+
+    return loss_of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from controls.ctrlora.encoding import encode_condition
 from controls.ctrlora.keys import published_key
 from controls.ctrlora.network import ControlNetwork
 from controls.ctrlora.weights import Condition
+from demos.miniature import training
 from demos.miniature.album import Album
-from demos.miniature.control import WORDLESS, new_controlnet
-from demos.miniature.diffusion import BATCH, Lessons, Miniature, Noise
+from demos.miniature.control import guided, new_controlnet
+from demos.miniature.diffusion import Lessons, Miniature
 from demos.miniature.pictures import landmark_picture
-from demos.miniature.training import Average, Checkpoint, Workers, pace
+from demos.miniature.training import Workers
 
 RANK = 8
 CONDITIONS = ("normals", "landmarks")
@@ -90,34 +90,20 @@ def train_ctrlora(
         "landmarks": encoded(vae, np.stack([landmark_picture(points) for points in album.points])),
     }
     net = new_network(base.unet)
-    average = Average(net, 0.99)
-    pick, noise = np.random.default_rng((seed, workers.rank)), Noise(seed + workers.rank)
-    optimiser = torch.optim.AdamW(net.parameters(), 1e-3, weight_decay=0.01, betas=(0.9, 0.99))
-    keep = Checkpoint(file, net=net, average=average.model, optimiser=optimiser)
-    began, step, total = time.process_time() - keep.seconds, keep.step, 0.0
-    while (share := workers.passed(began, minutes)) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = pace(share, 1.5e-3)
+
+    def residuals(step: int, rows: np.ndarray, noisy: Tensor, timestep: Tensor, text: Tensor) -> tuple[Any, Tensor]:
         name = CONDITIONS[step % len(CONDITIONS)]
-        rows, latents, ids, *_ = lessons.some(BATCH, pick)
-        ids[torch.from_numpy(pick.random(BATCH) < WORDLESS)] = lessons.nothing
-        noisy, timestep, wanted = noise.add(latents)
-        with torch.no_grad():
-            text = base.text(ids).last_hidden_state
         *down, middle = net(name, shown[name][rows], timestep, text)
-        made = base.unet(
-            noisy, timestep, text, down_block_additional_residuals=down, mid_block_additional_residual=middle
-        ).sample
-        loss = noise.loss(made, wanted, timestep)
-        optimiser.zero_grad()
-        loss.backward()
-        workers.share(net)
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        average.update(net, step)
-        total = 0.98 * total + 0.02 * loss.item() if total else loss.item()
-        step += 1
-        if step % 50 == 0 and workers.rank == 0:
-            report(f"ctrlora: step {step}, loss {total:.4f}, {time.process_time() - began:.0f} s")
-            keep.save(step, time.process_time() - began)
-    return average.model
+        return down, middle
+
+    return training.train(
+        net,
+        guided(base, lessons, residuals, workers, seed),
+        file,
+        name="ctrlora",
+        workers=workers,
+        minutes=minutes,
+        top=1.5e-3,
+        keep=0.99,
+        report=report,
+    )

@@ -4,7 +4,6 @@ so that any of them may be missing when a picture is made (Ho and Salimans 2022,
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from torch import Tensor, nn
 
 from controls.identity.guide import Guide
 from controls.identity.stack import install_stack, stacked
-from demos.miniature import parts
+from demos.miniature import parts, training
 from demos.miniature.album import Album
 from demos.miniature.people import expression_numbers, identity_embedding
-from demos.miniature.training import Average, Checkpoint, Workers, pace
+from demos.miniature.training import Workers
 from demos.miniature.words import caption
 
 BATCH = 20
@@ -125,27 +124,14 @@ def train(lessons: Lessons, tokenizer: Any, file: Path, *, minutes: float, seed:
     torch.manual_seed(seed)
     net = Miniature(tokenizer)
     net.install()
-    average = Average(net, 0.998)
     workers = Workers()
     pick, noise = np.random.default_rng((seed, workers.rank)), Noise(seed + workers.rank)
-    optimiser = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.01, betas=(0.9, 0.99))
-    keep = Checkpoint(file, net=net, average=average.model, optimiser=optimiser)
-    began, step, total = time.process_time() - keep.seconds, keep.step, 0.0
-    while (share := workers.passed(began, minutes)) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = pace(share, 2e-3)
+
+    def loss_of(share: float, step: int) -> Tensor:
         _, latents, *told = lessons.some(BATCH, pick)
         noisy, timestep, wanted = noise.add(latents)
-        loss = noise.loss(net(noisy, timestep, *told), wanted, timestep)
-        optimiser.zero_grad()
-        loss.backward()
-        workers.share(net)
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        average.update(net, step)
-        total = 0.98 * total + 0.02 * loss.item() if total else loss.item()
-        step += 1
-        if step % 50 == 0 and workers.rank == 0:
-            report(f"miniature: step {step}, loss {total:.4f}, {time.process_time() - began:.0f} s")
-            keep.save(step, time.process_time() - began)
-    return average.model
+        return noise.loss(net(noisy, timestep, *told), wanted, timestep)
+
+    return training.train(
+        net, loss_of, file, name="miniature", workers=workers, minutes=minutes, top=2e-3, keep=0.998, report=report
+    )

@@ -8,11 +8,12 @@ import copy
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def pace(share: float, top: float, warm: float = 0.03) -> float:
@@ -88,3 +89,43 @@ class Workers:
         """Until all processes are here."""
         if self.count > 1:
             torch.distributed.barrier()
+
+
+def train(
+    network: nn.Module,
+    loss_of: Callable[[float, int], Tensor],
+    file: Path,
+    *,
+    name: str,
+    workers: Workers,
+    minutes: float,
+    top: float,
+    keep: float,
+    decay: float = 0.01,
+    report: Callable[[str], None] = print,
+) -> Any:
+    """Trains a network for so long, a checkpoint beside; returns the average of its weights.
+
+    loss_of  of a batch of its own choice, given the share 0..1 of the training that is over and the step.
+    top      the highest learning rate; keep, what the average keeps at a step; decay, of the weights.
+    """
+    average = Average(network, keep)
+    optimiser = torch.optim.AdamW(network.parameters(), top, weight_decay=decay, betas=(0.9, 0.99))
+    saved = Checkpoint(file, net=network, average=average.model, optimiser=optimiser)
+    began, step, total = time.process_time() - saved.seconds, saved.step, 0.0
+    while (share := workers.passed(began, minutes)) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = pace(share, top)
+        loss = loss_of(share, step)
+        optimiser.zero_grad()
+        loss.backward()
+        workers.share(network)
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        average.update(network, step)
+        total = 0.98 * total + 0.02 * loss.item() if total else loss.item()
+        step += 1
+        if step % 50 == 0 and workers.rank == 0:
+            report(f"{name}: step {step}, loss {total:.4f}, {time.process_time() - began:.0f} s")
+            saved.save(step, time.process_time() - began)
+    return average.model
