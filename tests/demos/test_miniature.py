@@ -121,3 +121,26 @@ def test_a_caption_says_what_is_there():
     told = caption(replace(album, weights=weights, head=head, light=np.array([3]), behind=np.array(["blue"])), 0)
     for words in ("smiling broadly", "turned right", "light from above", "blue background"):
         assert words in told
+
+
+def test_a_training_goes_on_where_it_was(tmp_path) -> None:
+    torch = pytest.importorskip("torch")
+    from demos.miniature.training import Workers, train
+
+    truth, pick = torch.tensor([[1.0, -2.0, 0.5]]), torch.Generator().manual_seed(0)
+    steps: list[int] = []
+
+    def loss_of(share: float, step: int) -> torch.Tensor:
+        steps.append(step)
+        x = torch.randn(16, 3, generator=pick)
+        return (net(x) - x @ truth.T).square().mean()
+
+    options = dict(name="line", workers=Workers(), top=0.05, keep=0.9, decay=0.0, report=lambda _: None)
+    net = torch.nn.Linear(3, 1)
+    train(net, loss_of, tmp_path / "line.pt", minutes=0.01, **options)
+    first = len(steps)
+    assert first > 50 and steps == list(range(first))
+    net = torch.nn.Linear(3, 1)
+    made = train(net, loss_of, tmp_path / "line.pt", minutes=0.02, **options)
+    assert steps[first] == first // 50 * 50  # from the last checkpoint
+    assert torch.allclose(made.weight, truth, atol=0.05)
