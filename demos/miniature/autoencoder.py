@@ -78,13 +78,12 @@ def train_autoencoder(album: Album, file: Path, *, minutes: float, seed: int = 0
     made = training.train(
         vae,
         loss_of,
+        [torch.optim.AdamW(vae.parameters(), 3e-3, weight_decay=0.0, betas=(0.9, 0.99))],
         file,
         name="autoencoder",
         workers=workers,
         minutes=minutes,
-        top=3e-3,
         keep=0.995,
-        decay=0.0,
         report=report,
     )
     made.eval().requires_grad_(False)

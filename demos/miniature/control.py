@@ -16,6 +16,7 @@ from torch import Tensor
 from demos.miniature import training
 from demos.miniature.album import Album
 from demos.miniature.diffusion import BATCH, Lessons, Miniature, Noise
+from demos.miniature.muon import optimisers
 from demos.miniature.training import Workers
 
 WORDLESS = 0.5
@@ -55,11 +56,11 @@ def train_controlnet(
     return training.train(
         net,
         guided(base, lessons, residuals, workers, seed),
+        optimisers(net, 1.5e-3),
         file,
         name="controlnet",
         workers=workers,
         minutes=minutes,
-        top=1.5e-3,
         keep=0.99,
         report=report,
     )

@@ -18,6 +18,7 @@ from demos.miniature import training
 from demos.miniature.album import Album
 from demos.miniature.control import guided, new_controlnet
 from demos.miniature.diffusion import Lessons, Miniature
+from demos.miniature.muon import optimisers
 from demos.miniature.pictures import landmark_picture
 from demos.miniature.training import Workers
 
@@ -99,11 +100,11 @@ def train_ctrlora(
     return training.train(
         net,
         guided(base, lessons, residuals, workers, seed),
+        optimisers(net, 1.5e-3),
         file,
         name="ctrlora",
         workers=workers,
         minutes=minutes,
-        top=1.5e-3,
         keep=0.99,
         report=report,
     )

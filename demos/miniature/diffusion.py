@@ -16,11 +16,12 @@ from controls.identity.guide import Guide
 from controls.identity.stack import install_stack, stacked
 from demos.miniature import parts, training
 from demos.miniature.album import Album
+from demos.miniature.muon import optimisers
 from demos.miniature.people import expression_numbers, identity_embedding
 from demos.miniature.training import Workers
 from demos.miniature.words import caption
 
-BATCH = 20
+BATCH = 32
 SILENT = {"text": 0.12, "identity": 0.45, "expression": 0.45, "person": 0.08}
 """How many pictures are learned without their text, identity or expression; and with the embedding of no person."""
 
@@ -124,6 +125,7 @@ def train(lessons: Lessons, tokenizer: Any, file: Path, *, minutes: float, seed:
     torch.manual_seed(seed)
     net = Miniature(tokenizer)
     net.install()
+    net.to(memory_format=torch.channels_last)
     workers = Workers()
     pick, noise = np.random.default_rng((seed, workers.rank)), Noise(seed + workers.rank)
 
@@ -133,5 +135,13 @@ def train(lessons: Lessons, tokenizer: Any, file: Path, *, minutes: float, seed:
         return noise.loss(net(noisy, timestep, *told), wanted, timestep)
 
     return training.train(
-        net, loss_of, file, name="miniature", workers=workers, minutes=minutes, top=2e-3, keep=0.998, report=report
+        net,
+        loss_of,
+        optimisers(net, 4e-3),
+        file,
+        name="miniature",
+        workers=workers,
+        minutes=minutes,
+        keep=0.998,
+        report=report,
     )

@@ -37,7 +37,7 @@ def new_unet() -> Any:
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=CONTEXT,
-        attention_head_dim=8,
+        attention_head_dim=2,
         norm_num_groups=4,
     )
 

@@ -8,7 +8,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,34 +94,36 @@ class Workers:
 def train(
     network: nn.Module,
     loss_of: Callable[[float, int], Tensor],
+    optimisers: Sequence[torch.optim.Optimizer],
     file: Path,
     *,
     name: str,
     workers: Workers,
     minutes: float,
-    top: float,
     keep: float,
-    decay: float = 0.01,
     report: Callable[[str], None] = print,
 ) -> Any:
     """Trains a network for so long, a checkpoint beside; returns the average of its weights.
 
-    loss_of  of a batch of its own choice, given the share 0..1 of the training that is over and the step.
-    top      the highest learning rate; keep, what the average keeps at a step; decay, of the weights.
+    loss_of     of a batch of its own choice, given the share 0..1 of the training that is over and the step.
+    optimisers  of the network, made with their highest learning rate.
+    keep        what the average keeps at a step.
     """
     average = Average(network, keep)
-    optimiser = torch.optim.AdamW(network.parameters(), top, weight_decay=decay, betas=(0.9, 0.99))
-    saved = Checkpoint(file, net=network, average=average.model, optimiser=optimiser)
+    tops = [one.param_groups[0]["lr"] for one in optimisers]
+    states = {f"optimiser{n}": one for n, one in enumerate(optimisers)}
+    saved = Checkpoint(file, net=network, average=average.model, **states)
     began, step, total = time.process_time() - saved.seconds, saved.step, 0.0
     while (share := workers.passed(began, minutes)) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = pace(share, top)
+        for one, top in zip(optimisers, tops, strict=True):
+            one.param_groups[0]["lr"] = pace(share, top)
         loss = loss_of(share, step)
-        optimiser.zero_grad()
+        network.zero_grad()
         loss.backward()
         workers.share(network)
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
+        for one in optimisers:
+            one.step()
         average.update(network, step)
         total = 0.98 * total + 0.02 * loss.item() if total else loss.item()
         step += 1

@@ -135,12 +135,43 @@ def test_a_training_goes_on_where_it_was(tmp_path) -> None:
         x = torch.randn(16, 3, generator=pick)
         return (net(x) - x @ truth.T).square().mean()
 
-    options = dict(name="line", workers=Workers(), top=0.05, keep=0.9, decay=0.0, report=lambda _: None)
+    options = dict(name="line", workers=Workers(), keep=0.9, report=lambda _: None)
+
+    def go(minutes: float) -> torch.nn.Linear:
+        adam = torch.optim.AdamW(net.parameters(), 0.05, weight_decay=0.0)
+        return train(net, loss_of, [adam], tmp_path / "line.pt", minutes=minutes, **options)
+
     net = torch.nn.Linear(3, 1)
-    train(net, loss_of, tmp_path / "line.pt", minutes=0.01, **options)
+    go(0.01)
     first = len(steps)
     assert first > 50 and steps == list(range(first))
     net = torch.nn.Linear(3, 1)
-    made = train(net, loss_of, tmp_path / "line.pt", minutes=0.02, **options)
+    made = go(0.02)
     assert steps[first] == first // 50 * 50  # from the last checkpoint
     assert torch.allclose(made.weight, truth, atol=0.05)
+
+
+def test_muon_steps_alike_in_every_direction_and_finds_a_planted_layer() -> None:
+    torch = pytest.importorskip("torch")
+    from demos.miniature.muon import optimisers, orthogonal
+
+    pick = torch.Generator().manual_seed(0)
+    for shape in ((3, 20, 40), (2, 40, 20)):
+        steep = torch.randn(shape, generator=pick) * torch.logspace(0, -1, shape[2])
+        sizes = torch.linalg.svdvals(orthogonal(steep))
+        assert sizes.min() > 0.5 and sizes.max() < 1.3
+
+    net = torch.nn.Sequential(torch.nn.Conv2d(16, 20, 1), torch.nn.Flatten(), torch.nn.Linear(20, 4))
+    muon, adam = optimisers(net, 0.02, decay=0.0)
+    assert [p.shape for p in muon.param_groups[0]["params"]] == [(20, 16, 1, 1)]
+    assert len(adam.param_groups[0]["params"]) == 3  # both biases, and the layer of four rows
+    net[2].requires_grad_(False)
+    truth = torch.randn(20, 16, generator=pick)
+    for step in range(200):
+        muon.param_groups[0]["lr"] = 0.2 * (1 - step / 200)
+        x = torch.randn(64, 16, 1, 1, generator=pick)
+        loss = (net[0](x)[..., 0, 0] - x[..., 0, 0] @ truth.T).square().mean()
+        net.zero_grad()
+        loss.backward()
+        muon.step()
+    assert torch.allclose(net[0].weight[..., 0, 0], truth, atol=0.05)
