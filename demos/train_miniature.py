@@ -4,7 +4,7 @@
     torchrun --nproc-per-node 4 -m demos.train_miniature work/ demos/assets/miniature      # the same, by four processes
 
 Needs torch, diffusers and transformers (`pip install "face-studio[models]"`). Every part trains for its `--minutes` of
-a core's time, about an hour in all. A training that was stopped goes on where its checkpoint in `work/` is.
+a core's time, an hour and three quarters in all. A training that was stopped goes on where its checkpoint in `work/` is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-STAGES = {"autoencoder": 15.0, "judge": 8.0, "diffusion": 30.0, "control": 10.0, "ctrlora": 10.0}
+STAGES = {"autoencoder": 12.0, "judge": 12.0, "diffusion": 50.0, "control": 12.0, "ctrlora": 12.0}
 """Minutes for each part."""
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, help="folder for pictures and checkpoints")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--people", type=int, default=420)
+    parser.add_argument("--people", type=int, default=1200)
     parser.add_argument("--each", type=int, default=16, help="pictures of a person")
     parser.add_argument(
         "--minutes", action="append", default=[], metavar="PART=MINUTES", help=f"of {', '.join(STAGES)}"

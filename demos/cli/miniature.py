@@ -17,7 +17,7 @@ def open_maker(lora: Mapping[str, float] | None = None) -> Any:
             "the miniature is not in this installation: give --model FOLDER, a checkpoint of Stable Diffusion 1.5 or "
             "SDXL as diffusers saves it"
         )
-    from demos.miniature import opening, people, pictures
+    from demos.miniature import opening, people, photo, pictures
     from pipelines.generate import GenerationPipeline
 
     make = GenerationPipeline.from_pretrained(
@@ -30,4 +30,5 @@ def open_maker(lora: Mapping[str, float] | None = None) -> Any:
     )
     make.pipe.load_identity(FOLDER / opening.IDENTITY, kind="faceid")
     make.pipe.load_identity(FOLDER / opening.EXPRESSION, kind="expression")
+    make.pipe.embedder = photo.photo_embedding
     return make

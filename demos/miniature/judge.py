@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from avatars.facemesh import POINTS_68
 from demos.miniature import FOLDER, SIDE
 from demos.miniature.album import Album
+from demos.miniature.muon import optimisers
 from demos.miniature.people import EXPRESSION, IDENTITY, identity_embedding, levels
 from demos.miniature.training import Checkpoint, pace
 from studio.weights import load_into, state_dict
@@ -27,7 +28,10 @@ JUDGE = "judge/judge.safetensors"
 
 _PARTS = {"points": 2 * len(POINTS_68), "person": len(IDENTITY), "expression": len(EXPRESSION), "turn": 3}
 _SCALES = {"points": 8.0, "person": 0.55, "expression": 0.35, "turn": 0.25}
-_COUNTS = {"points": 1.0, "person": 1.0, "expression": 1.0, "turn": 0.5}
+_COUNTS = {"points": 1.0, "person": 1.0, "expression": 2.0, "turn": 0.5}
+
+TOP = 6e-3
+"""The highest learning rate."""
 
 
 class Judge(nn.Module):
@@ -111,7 +115,7 @@ def disturbed(x: Tensor, pick: torch.Generator) -> Tensor:
     soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
     share = torch.rand(len(x), 1, 1, 1, generator=pick) * 0.9
     gain = 1 + 0.12 * torch.randn(len(x), 3, 1, 1, generator=pick)
-    noise = 0.06 * torch.rand(len(x), 1, 1, 1, generator=pick) * torch.randn(x.shape, generator=pick)
+    noise = 0.03 * torch.rand(len(x), 1, 1, 1, generator=pick) * torch.randn(x.shape, generator=pick)
     return (gain * (x + share * (soft - x)) + noise).clamp(-1, 1)
 
 
@@ -124,19 +128,20 @@ def train_judge(album: Album, file: Path, *, minutes: float, seed: int = 0, repo
     true = targets(album)
     wanted = {part: torch.from_numpy(np.reshape(getattr(true, part), (len(album), -1))).float() for part in _PARTS}
     judge = Judge()
-    optimiser = torch.optim.AdamW(judge.parameters(), 2e-3, weight_decay=0.02)
-    keep = Checkpoint(file, judge=judge, optimiser=optimiser)
+    muon, adam = optimisers(judge, TOP)
+    keep = Checkpoint(file, judge=judge, muon=muon, adam=adam)
     began, step = time.process_time() - keep.seconds, keep.step
     while (share := (time.process_time() - began) / (60 * minutes)) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = pace(share, 3e-3)
+        for optimiser in (muon, adam):
+            optimiser.param_groups[0]["lr"] = pace(share, TOP)
         rows = pick.integers(0, len(album), 64)
         told = judge(disturbed(to_tensor(album.pictures[rows]), noise))
         errors = {p: F.smooth_l1_loss(told[p] / _SCALES[p], wanted[p][rows] / _SCALES[p], beta=0.3) for p in _PARTS}
         loss = sum(_COUNTS[part] * error for part, error in errors.items())
-        optimiser.zero_grad()
+        judge.zero_grad()
         loss.backward()
-        optimiser.step()
+        muon.step()
+        adam.step()
         step += 1
         if step % 50 == 0:
             said = ", ".join(f"{part} {error.item():.3f}" for part, error in errors.items())

@@ -45,6 +45,7 @@ EXPRESSION: dict[str, tuple[str, ...]] = {
 }
 """What is varied, and the ARKit shapes of each; left and right are the subject's."""
 
+_KNOWN = np.isin(ARKIT, [shape for shapes in EXPRESSION.values() for shape in shapes]).astype(np.float32)
 _APART = (("smile", "frown"), ("smile", "pucker"), ("brows_up", "brows_down"), ("mouth_left", "mouth_right"))
 _LIGHTS = ("soft", "left", "right", "above", "below")
 _BEHIND = {"grey": (96, 100, 106), "white": (222, 222, 218), "black": (24, 25, 28), "blue": (58, 84, 142),
@@ -110,8 +111,10 @@ def levels(weights: np.ndarray) -> np.ndarray:
 
 def expression_numbers(weights: np.ndarray) -> np.ndarray:
     """(..., 55) float32, as `controls.identity.expression` lays them out, of ARKit weights (..., 52): the 50 that
-    aren't blinks in ARKit's order, the two blinks, and the jaw's turn of 0.3 radians where `jawOpen` is 1.
+    aren't blinks in ARKit's order, the two blinks, and the jaw's turn of 0.3 radians where `jawOpen` is 1. Shapes that
+    the miniature never saw, those outside `EXPRESSION`, count as 0.
     """
+    weights = np.clip(weights, 0, 1) * _KNOWN
     blinks = [INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]
     others = [i for i in range(len(ARKIT)) if i not in blinks]
     jaw = np.zeros((*weights.shape[:-1], 3), np.float32)

@@ -20,8 +20,8 @@ from studio.motion import EYE_SPAN
 
 CAMERA = Camera.portrait((SIDE, SIDE), 0.225, 1.1, (0.0, -0.020, -0.06))
 
-_TONES = np.array([(240, 200, 178), (222, 176, 152), (182, 132, 104), (128, 86, 64), (84, 56, 44)], np.float32)
-_HAIR = np.array([(26, 22, 22), (62, 42, 32), (118, 66, 36), (168, 124, 66), (214, 190, 140)], np.float32)
+SKIN_COLOURS = np.array([(240, 200, 178), (222, 176, 152), (182, 132, 104), (128, 86, 64), (84, 56, 44)], np.float32)
+HAIR_COLOURS = np.array([(26, 22, 22), (62, 42, 32), (118, 66, 36), (168, 124, 66), (214, 190, 140)], np.float32)
 _TEXTURE = 256
 _VOLUME = 0.09  # eye spans that hair stands off
 
@@ -55,7 +55,7 @@ class Painter:
         out = vertex_normals(rig.neutral, rig.triangles) * cap * (_VOLUME * EYE_SPAN)
         out[rig.parts["skin"].stop :] = 0
         rig = replace(rig, neutral=rig.neutral + out.astype(np.float32))
-        self.rig = rig.with_texture("skin", _skin(_tone(_TONES, person[-2]), _tone(_HAIR, person[-1])))
+        self.rig = rig.with_texture("skin", _skin(_tone(SKIN_COLOURS, person[-2]), _tone(HAIR_COLOURS, person[-1])))
         self.renderer = RigRenderer(self.rig, (SIDE, SIDE), samples=2)
         self.renderer.camera = CAMERA
         self._sky = self.renderer.sky.copy()

@@ -47,6 +47,8 @@ def test_expressions_have_the_layout_of_expression_adapters():
     others = [name for name in ARKIT if not name.startswith("eyeBlink")]
     assert numbers[others.index("jawOpen")] == 0.5
     assert np.count_nonzero(numbers) == 3
+    weights[INDEX["noseSneerLeft"]] = 0.5  # the miniature never saw one
+    np.testing.assert_array_equal(expression_numbers(weights), numbers)
 
 
 def test_levels_are_those_that_were_set():

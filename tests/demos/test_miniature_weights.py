@@ -1,5 +1,7 @@
 """The miniature's weights: they open as diffusers opens a model, and do what they are asked for."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,10 @@ from demos.miniature import FOLDER
 from demos.miniature.behaviour import SHAPE_AXES, control_followed, expression_carried, heads, identity_followed
 from demos.miniature.judge import correlations, landmark_error, open_judge, seen
 from demos.miniature.opening import open_miniature
-from demos.miniature.people import IDENTITY, identity_embedding
+from demos.miniature.people import EXPRESSION, IDENTITY, identity_embedding
 
 MEGABYTES = 12
+ASTRONAUT = Path(__file__).parents[2] / "demos" / "assets" / "astronaut.jpg"
 
 pytestmark = pytest.mark.skipif(
     not (FOLDER / "model_index.json").is_file(), reason="no miniature here: python -m demos.train_miniature makes it"
@@ -68,3 +71,20 @@ def test_control_identity_and_expression_are_followed(opened):
     assert control_followed(opened, judge, 24).fall > 0.55
     assert identity_followed(opened, judge, 24)[SHAPE_AXES].mean() > 0.6
     assert expression_carried(opened, judge, 48).mean() > 0.6
+
+
+def test_the_command_line_makes_portraits_offline(tmp_path, capsys):
+    from demos.cli import main
+    from studio.media import read_image
+
+    places = {name: tmp_path / f"{name}.png" for name in ("calm", "open", "again")}
+    words = ["generate", "a portrait of a person", "--identity", str(ASTRONAUT), "--steps", "12", "--seed", "3"]
+    words += ["--pose", str(ASTRONAUT)]
+    for name, more in {"calm": [], "open": ["--set", "jawOpen=1"], "again": ["--set", "jawOpen=1"]}.items():
+        assert main([*words, *more, "-o", str(places[name])]) == 0
+    assert "miniature" in capsys.readouterr().err
+    calm, wide, again = (read_image(place).rgb for place in places.values())
+    assert calm.shape == (64, 64, 3)
+    np.testing.assert_array_equal(wide, again)
+    levels = seen(open_judge(), np.stack([calm, wide])).expression[:, list(EXPRESSION).index("mouth_open")]
+    assert levels[1] - levels[0] > 0.4
