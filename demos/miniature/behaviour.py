@@ -31,7 +31,7 @@ from demos.miniature.pictures import Painter, Sight
 from studio.arkit import ARKIT, INDEX
 
 PROMPT = "a portrait of a person"
-STEPS, GUIDANCE = 20, 2.0
+STEPS, GUIDANCE = 20, 5.0
 NEW = 1000
 """The first seed of what is measured on; trainings and held-out pictures have 1 and 2."""
 
@@ -109,28 +109,52 @@ def control_followed(opened: Opened, judge: Judge, count: int = 48, seed: int = 
     return Control(*errors)
 
 
-def identity_followed(opened: Opened, judge: Judge, count: int = 48, views: int = 4, seed: int = NEW) -> np.ndarray:
-    """(12,) r of the numbers asked for with those measured, the mean over so many pictures of each person."""
+def identity_followed(
+    opened: Opened, judge: Judge, count: int = 48, views: int = 4, seed: int = NEW, *, shown: bool = False
+) -> np.ndarray:
+    """(12,) r of the numbers asked for with those measured, the mean over so many pictures of each person.
+
+    shown  with the ControlNet too, which sees the person's own head, as it does in `generate --identity PHOTO`; else by
+           the identity adapter alone.
+    """
     pick = np.random.default_rng(seed)
     persons = np.stack([random_person(pick) for _ in range(count)])
     embedding = np.repeat(identity_embedding(persons), views, 0)
     prompts = [f"{PROMPT}, neutral expression, facing the camera, soft light"] * len(embedding)
-    told = seen(judge, generate(opened, prompts, identity=embedding)).person
+    normals = np.repeat(normals_of(persons, np.zeros((count, len(ARKIT)), np.float32)), views, 0) if shown else None
+    told = seen(judge, generate(opened, prompts, identity=embedding, control=normals)).person
     return correlations(told.reshape(count, views, -1).mean(1), persons)
 
 
-def expression_carried(opened: Opened, judge: Judge, count: int = 96, seed: int = NEW) -> np.ndarray:
+def expression_carried(
+    opened: Opened, judge: Judge, count: int = 96, seed: int = NEW, *, shown: bool = False
+) -> np.ndarray:
     """(9,) r of the expression on reference pictures of one person with the one measured on pictures of another.
 
     The way of `generate --identity A --expression B`: the reference is seen by the judge, and what it saw goes through
     the expression adapter while the identity adapter has someone else.
+
+    shown  with the ControlNet too, which sees that other person's head with this expression, as in `generate`; else by
+           the adapters alone.
     """
     sights, _, weights = heads(count, seed)
     pick = np.random.default_rng(seed + 1)
-    others = identity_embedding(np.stack([random_person(pick) for _ in range(count)]))
+    others = np.stack([random_person(pick) for _ in range(count)])
     read = weights_of(seen(judge, np.stack([sight.picture for sight in sights])).expression)
-    made = generate(opened, [PROMPT] * count, identity=others, expression=expression_numbers(read))
+    made = generate(
+        opened,
+        [PROMPT] * count,
+        identity=identity_embedding(others),
+        expression=expression_numbers(read),
+        control=normals_of(others, read) if shown else None,
+    )
     return correlations(seen(judge, made).expression, levels(weights))
+
+
+def normals_of(persons: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(N, 64, 64, 3) uint8 for the ControlNet: persons (N, 12) with ARKit weights (N, 52), facing the camera."""
+    painters = map(Painter, persons)
+    return np.stack([one.normals(one.rig.vertices(w, np.zeros(6, np.float32))) for one, w in zip(painters, weights)])
 
 
 def weights_of(expression: np.ndarray) -> np.ndarray:
@@ -139,13 +163,6 @@ def weights_of(expression: np.ndarray) -> np.ndarray:
     for k, shapes in enumerate(EXPRESSION.values()):
         weights[..., [INDEX[s] for s in shapes]] = np.clip(expression[..., k], 0, 1)[..., None]
     return weights
-
-
-def reference_pictures(expression: Sequence[np.ndarray], person: np.ndarray) -> list[Sight]:
-    """A person facing the camera in soft light with each of some ARKit weights (52,)."""
-    painter = Painter(person)
-    still = np.zeros(6, np.float32)
-    return [painter.draw(Moment(weights, still, "soft", "grey", (96, 100, 106))) for weights in expression]
 
 
 SHAPE_AXES = slice(0, len(AXES))
@@ -158,7 +175,7 @@ __all__ = [
     "generate",
     "heads",
     "identity_followed",
+    "normals_of",
     "random_expression",
-    "reference_pictures",
     "weights_of",
 ]
