@@ -4,7 +4,8 @@
     torchrun --nproc-per-node 4 -m demos.train_miniature work/ demos/assets/miniature      # the same, by four processes
 
 Needs torch, diffusers and transformers (`pip install "face-studio[models]"`). Every part trains for its `--minutes` of
-a core's time, an hour and three quarters in all. A training that was stopped goes on where its checkpoint in `work/` is.
+a core's time, an hour and three quarters in all. A training that was stopped goes on where its checkpoint in `work/`
+is.
 """
 
 from __future__ import annotations

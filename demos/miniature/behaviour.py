@@ -19,7 +19,6 @@ from demos.miniature.opening import Opened
 from demos.miniature.people import (
     AXES,
     EXPRESSION,
-    Moment,
     expression_numbers,
     identity_embedding,
     levels,
