@@ -44,7 +44,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="the person: a photo or embeddings (.npy); several are averaged",
     )
     face.add_argument("--identity-scale", type=number(0, 2), metavar="0..2", help="how much the person counts")
-    face.add_argument("--expression", metavar="PICTURE", help="whose expression is carried over")
+    face.add_argument(
+        "--expression",
+        metavar="PICTURE",
+        help="whose expression is carried over; or a file of 52 ARKit weights or SMIRK's 55 numbers (.npy, .json)",
+    )
     face.add_argument("--pose", metavar="PICTURE", help="whose turn of the head is taken over")
     add_expression(verb)
     face.add_argument(
@@ -58,7 +62,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
     model.add_argument("--model", metavar="FOLDER", help="a checkpoint (default: the miniature of the package)")
     model.add_argument("--config", metavar="FOLDER", help="for one .safetensors: a folder of the same family")
     model.add_argument(
-        "--adapter", metavar="FILE", help="of identity: IP-Adapter FaceID, InstantID, Arc2Face's encoder"
+        "--adapter",
+        action="append",
+        metavar="FILE",
+        help="of identity: IP-Adapter FaceID, InstantID, Arc2Face's encoder; and Arc2Face's Expression Adapter",
     )
     model.add_argument("--controlnet", action="append", metavar="FOLDER", help="may stand repeatedly")
     model.add_argument(
