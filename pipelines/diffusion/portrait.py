@@ -124,6 +124,15 @@ class Portraits:
         with settings_missing(path, cls.family):
             return super().from_single_file(path, **options)  # type: ignore[misc]
 
+    @classmethod
+    def from_pipe(cls, pipe: Any, **options: Any) -> Any:
+        """From another pipeline's components, adapters with them."""
+        made = super().from_pipe(pipe, **options)  # type: ignore[misc]
+        if isinstance(pipe, Portraits) and made.unet is pipe.unet:  # type: ignore[attr-defined]
+            for name in ("embedder", "adapter", "mimic", "prompter", "ctrlora", "_before"):
+                setattr(made, name, getattr(pipe, name))
+        return made
+
     def save_pretrained(self, folder: str | os.PathLike[str], **options: Any) -> None:
         """Writes the checkpoint as diffusers does. Adapters of identity are not part of it: load them again."""
         with self._plain():
