@@ -23,12 +23,13 @@ def attention(
     """softmax(q k' * scale + mask) v.
 
     q (B, H, N, D); k, v (B, H, M, D); mask broadcasts to (B, H, N, M): bool (True is seen) or numbers that are added;
-    causal: token i sees tokens up to i; scale: 1/sqrt(D) by default. Returns (B, H, N, D). Raises `UsageError` where
-    the named backend can't do what is asked.
+    causal: token i sees tokens up to i; scale: 1/sqrt(D) by default. Returns (B, H, N, D). A network under
+    `torch.compile` keeps the backend that was in force when it was compiled. Raises `UsageError` where the named
+    backend can't do what is asked.
     """
     if mask is not None and causal:
         raise UsageError("mask and causal at once: put both into the mask")
-    name = _NAME.get()
+    name = _name()
     if name == "auto":
         if not q.is_cuda:  # torch's own choice is the only fast one elsewhere
             return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale)
@@ -39,6 +40,12 @@ def attention(
     if one.gpu and not q.is_cuda:
         raise UsageError(f"attention backend {name} needs a GPU; use auto, sdpa or math")
     return one.run(q, k, v, mask, causal, scale)
+
+
+@torch.compiler.assume_constant_result
+def _name() -> str:
+    """The name in force; compilers can't look into a context variable, and would cut the network at each layer."""
+    return _NAME.get()
 
 
 def _automatic(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Kernel:
