@@ -13,6 +13,7 @@ EPILOG = """\
 face-studio generate "portrait, window light, 85mm" --model stable-diffusion-v1-5 -o out.png
 face-studio generate "…" --model FOLDER --adapter ip-adapter-faceid_sd15.bin --identity me.jpg -o me_new.png
 face-studio generate "…" --model FOLDER --controlnet control_normals --expression smile.jpg --pose ref.jpg -o out.png
+face-studio generate --model FOLDER --adapter encoder --adapter exp_adapter.bin --identity me.jpg -o out.png   Arc2Face
 face-studio generate "…" --model FOLDER --lora style.safetensors=0.8 --count 4 --seed 7 -o out.png
 face-studio generate "a portrait, smiling broadly" -o out.png           the miniature of the package, 64 x 64
 
