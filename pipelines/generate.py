@@ -64,8 +64,9 @@ class GenerationPipeline:
     pipe       a `pipelines.diffusion` pipeline from text.
     condition  what its ControlNet sees: one of `avatars.conditions.KINDS`; for several networks a list.
     camera     how condition pictures see the head (default: head and neck, filling the picture).
-    numbers    makes an Expression Adapter's (55,) of ARKit weights (52,), where one is loaded; else SMIRK looks at the
-               reference picture.
+    numbers    makes an Expression Adapter's (55,) of ARKit weights (52,), where one is loaded; without it SMIRK looks
+               at the reference picture.
+    smirk      SMIRK's encoder or its checkpoint (default: where published models lie), opened when it is needed.
     tracker    finds faces (default `controls.tracker.FaceTracker`).
     """
 
@@ -76,9 +77,13 @@ class GenerationPipeline:
         condition: str | Sequence[str] = "normals",
         camera: Camera | None = None,
         numbers: Callable[[np.ndarray], np.ndarray] | None = None,
+        smirk: Any = None,
         tracker: Any = None,
     ) -> None:
+        from pipelines.diffusion.numbers import SmirkNumbers
+
         self.pipe, self.camera, self.numbers = pipe, camera, numbers
+        self._smirk, self._preview = SmirkNumbers(smirk), None
         self.condition = [condition] if isinstance(condition, str) else list(condition)
         self._tracker = tracker
         from avatars.conditions import KINDS
@@ -104,10 +109,11 @@ class GenerationPipeline:
         """From a checkpoint folder or single file of Stable Diffusion 1.5 or SDXL; nothing is downloaded.
 
         controlnet  a folder or file, or a list of such, and `condition` what each sees.
-        identity    an identity adapter's file, as `load_identity` takes it.
+        identity    an adapter's file, as `load_identity` takes it, or a list of such: Arc2Face's encoder and its
+                    Expression Adapter, say.
         lora        {file: weight}.
         dtype       "float16", "bfloat16" or "float32" (default: float32 on a CPU, else float16).
-        config      a checkpoint folder of the family, for a single file.
+        config      a checkpoint folder of the family, for a single file whose settings the hub's cache doesn't have.
         Raises WeightsError and UsageError that say what doesn't fit.
         """
         import torch
@@ -117,7 +123,9 @@ class GenerationPipeline:
         kind = getattr(torch, dtype or ("float32" if device == "cpu" else "float16"), None)
         if not isinstance(kind, torch.dtype):
             raise UsageError(f"dtype={dtype!r}: choose float32, float16 or bfloat16")
-        more = {} if config is None else {"config": os.fspath(config)}
+        more: dict[str, Any] = {"local_files_only": True} if Path(model).expanduser().is_file() else {}
+        if config is not None:
+            more["config"] = os.fspath(config)
         pipe = open_pipeline(
             model,
             **typed(None if kind == torch.float32 else kind),
@@ -125,8 +133,9 @@ class GenerationPipeline:
             **more,
         )
         pipe.set_progress_bar_config(disable=True)
-        if identity is not None:
-            pipe.load_identity(identity)
+        for one in identity if isinstance(identity, list | tuple) else [identity]:
+            if one is not None:
+                pipe.load_identity(one)
         for k, file in enumerate(lora or {}):
             pipe.load_lora_weights(file, adapter_name=f"lora_{k}")
         if lora:
@@ -165,6 +174,7 @@ class GenerationPipeline:
         steps: int = 30,
         guidance: float | None = None,
         progress: Callable[..., None] | None = None,
+        preview: Callable[[int, np.ndarray], object] | None = None,
         cancel: threading.Event | None = None,
         **options: Any,
     ) -> Generated:
@@ -173,7 +183,7 @@ class GenerationPipeline:
         identity    photos or embeddings of a person, as `pipelines.diffusion` takes them; a photo also lends its head's
                     shape to the condition picture.
         expression  a reference picture, whoever is in it: what its face does is measured and carried over; or (52,)
-                    ARKit weights.
+                    ARKit weights, or (55,) numbers of SMIRK for an Expression Adapter alone, as an array or a file.
         pose        a reference picture, whose head's turn is taken over.
         shapes, aus, emotion, gaze, yaw, pitch, roll   come on top, as `ExpressionEditPipeline` takes them.
         words       say expression and pose in the prompt as well.
@@ -181,15 +191,19 @@ class GenerationPipeline:
         control     strength of the ControlNet.
         size        (width, height) in pixels, or one for a square (default: the model's own).
         guidance    how strictly the prompt is followed (default: the model's usual).
+        preview     called after each step with its number and the picture so far, (h, w, 3) uint8, an eighth as wide.
         options     go to the diffusion pipeline's call.
 
         Raises NoFaceError where a photo or a reference has no face, UsageError, Cancelled.
         """
+        from pipelines.diffusion.numbers import given_numbers
+
         began = time.monotonic()
         if not 1 <= count <= 64:
             raise UsageError(f"count={count}: 1 to 64 pictures at a time")
         change = read_change(shapes=shapes, aus=aus, emotion=emotion, gaze=gaze, yaw=yaw, pitch=pitch, roll=roll)
-        weights, head, asked = self._asked(expression, pose, change)
+        given = given_numbers(expression)
+        weights, head, asked = self._asked(expression, given, pose, change)
         said = self._said(prompt, weights, head, emotion, asked) if words else prompt
         call: dict[str, Any] = {"prompt": said, "negative_prompt": negative, "num_inference_steps": steps, **options}
         if guidance is not None:
@@ -201,25 +215,26 @@ class GenerationPipeline:
             call["controlnet_conditioning_scale"] = float(control)
         if identity is not None:
             call["identity"], call["identity_scale"] = identity, identity_scale
-        if asked and (numbers := self._numbers(weights, expression)) is not None:
+        if asked and (numbers := self._numbers(weights, expression, given)) is not None:
             call["expression"] = numbers
         if push:
             call["concepts"] = self._concepts(weights, emotion, push)
         if self.pipe.prompter is not None and identity is not None:
             call["prompt"] = call["negative_prompt"] = None
         seeds = tuple(seed + k for k in range(count))
-        images = self._images(call, seeds, progress, cancel)
+        images = self._images(call, seeds, progress, preview, cancel)
         condition = _rgb(pictures[0]) if pictures else None
         return Generated(images, said, weights, head, condition, seeds, time.monotonic() - began)
 
-    def _asked(self, expression: Any, pose: Any, change: Change) -> tuple[np.ndarray, np.ndarray, bool]:
+    def _asked(
+        self, expression: Any, given: np.ndarray | None, pose: Any, change: Change
+    ) -> tuple[np.ndarray, np.ndarray, bool]:
         """(weights (52,), head (3,) radians, whether anything was asked for)."""
         weights, head = np.zeros(52, np.float32), np.zeros(3, np.float32)
-        if expression is not None:
-            if isinstance(expression, np.ndarray) and expression.shape == (52,):
-                weights = expression.astype(np.float32)
-            else:
-                weights = self._measured(expression)
+        if given is not None:
+            weights = given if len(given) == 52 else weights
+        elif expression is not None:
+            weights = self._measured(expression)
         if pose is not None:
             head = read_portrait(pose, self.tracker).faces[0].head[:3].astype(np.float32)
         face = Observation(np.zeros((478, 3), np.float32), (1, 1), np.r_[head, 0, 0, 0].astype(np.float32), weights)
@@ -289,13 +304,26 @@ class GenerationPipeline:
         seen = read_portrait(photo, self.tracker)
         return fit_head(seen.faces[0].landmarks, seen.size).rig
 
-    def _numbers(self, weights: np.ndarray, expression: Any) -> np.ndarray | None:
+    def _numbers(self, weights: np.ndarray, expression: Any, given: np.ndarray | None) -> np.ndarray | None:
         """An Expression Adapter's numbers, where one is loaded."""
+        smirks = given is not None and len(given) == 55
         if self.pipe.mimic is None:
+            if smirks:
+                raise UsageError("55 numbers of SMIRK, but no Expression Adapter: load exp_adapter.bin (--adapter)")
             return None
-        if self.numbers is None:
-            raise UsageError("the Expression Adapter takes SMIRK's numbers: give numbers= to the pipeline")
-        return np.asarray(self.numbers(weights), np.float32)
+        if smirks:
+            return given
+        if self.numbers is not None:
+            return np.asarray(self.numbers(weights), np.float32)
+        if expression is not None and given is None:
+            seen = read_portrait(expression, self.tracker)
+            return self._smirk(seen.over(), seen.faces[0])
+        if weights.any():
+            raise UsageError(
+                "the Expression Adapter takes SMIRK's 55 numbers, which don't follow from ARKit weights: give a "
+                "picture or 55 numbers as the expression, or numbers= to the pipeline"
+            )
+        return None
 
     def _concepts(self, weights: np.ndarray, emotion: Mapping[str, float] | None, push: float) -> list[Any] | None:
         from controls.expression_words import expression_words
@@ -304,11 +332,20 @@ class GenerationPipeline:
         said = expression_words(weights, emotion)
         return [Concept(text, float(push)) for text in said.split(", ")] if said else None
 
+    def _small(self, latents: Any) -> np.ndarray:
+        """(B, h, w, 3) uint8 of latents."""
+        if self._preview is None:
+            from pipelines.diffusion.preview import Preview
+
+            self._preview = Preview(self.pipe.vae)
+        return self._preview(latents)
+
     def _images(
         self,
         call: dict[str, Any],
         seeds: tuple[int, ...],
         progress: Callable[..., None] | None,
+        preview: Callable[[int, np.ndarray], object] | None,
         cancel: threading.Event | None,
     ) -> tuple[np.ndarray, ...]:
         """A picture for each seed, whatever is made along with it."""
@@ -319,6 +356,8 @@ class GenerationPipeline:
         def step(pipe: Any, k: int, t: Any, kept: dict[str, Any]) -> dict[str, Any]:
             if cancel is not None and cancel.is_set():
                 raise Cancelled("stopped; no output was left behind")
+            if preview is not None:
+                preview(k, self._small(kept["latents"])[0])
             return kept
 
         images = []

@@ -13,6 +13,7 @@ EPILOG = """\
 face-studio generate "portrait, window light, 85mm" --model stable-diffusion-v1-5 -o out.png
 face-studio generate "…" --model FOLDER --adapter ip-adapter-faceid_sd15.bin --identity me.jpg -o me_new.png
 face-studio generate "…" --model FOLDER --controlnet control_normals --expression smile.jpg --pose ref.jpg -o out.png
+face-studio generate --model FOLDER --adapter encoder --adapter exp_adapter.bin --identity me.jpg -o out.png   Arc2Face
 face-studio generate "…" --model FOLDER --lora style.safetensors=0.8 --count 4 --seed 7 -o out.png
 face-studio generate "a portrait, smiling broadly" -o out.png           the miniature of the package, 64 x 64
 
@@ -44,7 +45,11 @@ def add(verbs: argparse._SubParsersAction) -> None:
         help="the person: a photo or embeddings (.npy); several are averaged",
     )
     face.add_argument("--identity-scale", type=number(0, 2), metavar="0..2", help="how much the person counts")
-    face.add_argument("--expression", metavar="PICTURE", help="whose expression is carried over")
+    face.add_argument(
+        "--expression",
+        metavar="PICTURE",
+        help="whose expression is carried over; or a file of 52 ARKit weights or SMIRK's 55 numbers (.npy, .json)",
+    )
     face.add_argument("--pose", metavar="PICTURE", help="whose turn of the head is taken over")
     add_expression(verb)
     face.add_argument(
@@ -58,7 +63,10 @@ def add(verbs: argparse._SubParsersAction) -> None:
     model.add_argument("--model", metavar="FOLDER", help="a checkpoint (default: the miniature of the package)")
     model.add_argument("--config", metavar="FOLDER", help="for one .safetensors: a folder of the same family")
     model.add_argument(
-        "--adapter", metavar="FILE", help="of identity: IP-Adapter FaceID, InstantID, Arc2Face's encoder"
+        "--adapter",
+        action="append",
+        metavar="FILE",
+        help="of identity: IP-Adapter FaceID, InstantID, Arc2Face's encoder; and Arc2Face's Expression Adapter",
     )
     model.add_argument("--controlnet", action="append", metavar="FOLDER", help="may stand repeatedly")
     model.add_argument(

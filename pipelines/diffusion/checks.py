@@ -12,11 +12,15 @@ import numpy as np
 from controls.identity.adapter import family
 from controls.identity.expression import WIDTH
 from controls.identity.faceid import FaceId, FaceIdPlusProjection
+from pipelines.diffusion.region import mask_values
+from pipelines.diffusion.text import check_length
 from studio.errors import UsageError, WeightsError
 
 
 def check_call(pipe: Any, arguments: Mapping[str, Any], wishes: Any) -> None:
     """Raises UsageError for wishes that this pipeline can't fulfil."""
+    for kind, some in (("concept", wishes.concepts), ("region", wishes.regions)):
+        check_length(pipe, [one.prompt for one in some or ()], f"the prompt of a {kind}")
     _check_control(pipe, wishes)
     _check_faces(pipe, arguments, wishes)
     if wishes.conditions:
@@ -56,6 +60,8 @@ def _check_control(pipe: Any, wishes: Any) -> None:
 
 
 def _check_faces(pipe: Any, arguments: Mapping[str, Any], wishes: Any) -> None:
+    if wishes.identity_mask is not None:
+        mask_values(wishes.identity_mask, "identity_mask")
     if wishes.embeds is not None:
         if pipe.adapter is None and pipe.prompter is None:
             raise UsageError("an identity, but no adapter that knows faces: pipe.load_identity(FILE) first")

@@ -147,8 +147,10 @@ class DiffusionAvatar:
             several = len(getattr(engine.pipe.controlnet, "nets", [0]))
             call["control_image"] = [picture] * several if several > 1 else picture
             call["controlnet_conditioning_scale"] = float(settings.control)
-        if engine.pipe.adapter is not None:
-            call["identity"] = Image.fromarray(self.image)
+        if engine.pipe.adapter is not None or engine.pipe.prompter is not None:
+            call["identity"] = Image.fromarray(part)  # the face that is edited, where there are several
+        if engine.pipe.prompter is not None:
+            call["prompt"] = call["negative_prompt"] = None
         made = engine.pipe(**call).images[0]
         made = cv2.resize(made.astype(np.float32), (x1 - x0, y1 - y0), interpolation=cv2.INTER_CUBIC)
         share = mask[..., None]

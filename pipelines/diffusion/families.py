@@ -6,6 +6,7 @@ for what their calls take besides.
 
 from __future__ import annotations
 
+import diffusers
 from diffusers import (
     AutoencoderKL,
     ControlNetModel,
@@ -174,3 +175,6 @@ KINDS = {
     "SDXL": (PortraitXLPipeline, PortraitXLImg2ImgPipeline, PortraitXLInpaintPipeline),
 }
 """By family: from text, from a picture, within a mask."""
+
+for _pipeline in (made for some in KINDS.values() for made in some):
+    setattr(diffusers, _pipeline.__name__, _pipeline)  # where `DiffusionPipeline.from_pretrained` looks for a folder's

@@ -203,7 +203,8 @@ def looks_of(pipe: Any, person: Any) -> tuple[Any, Any] | None:
     crop = aligned_face(seen.over(), seen.faces[0].landmarks)
     processor = pipe.feature_extractor or CLIPImageProcessor()
     pixels = processor(images=crop, return_tensors="pt").pixel_values
-    pipe.image_encoder.to(pipe._execution_device)
+    if not hasattr(pipe.image_encoder, "_hf_hook"):  # offload moves it by itself
+        pipe.image_encoder.to(pipe._execution_device)
     with torch.no_grad():
         return clip_states(pipe.image_encoder, pixels.to(pipe._execution_device, pipe.image_encoder.dtype))
 

@@ -22,7 +22,9 @@ from controls.identity.stack import install_stack
 from pipelines.diffusion import checks
 from pipelines.diffusion.identity import Embedder, adapter_of, identity_rows, looks_of
 from pipelines.diffusion.opening import check_controlnets, check_folder, check_single_file, opened_controlnets
+from pipelines.diffusion.settings import settings_for, settings_missing
 from pipelines.diffusion.steering import Steering, Wishes
+from pipelines.diffusion.text import check_length
 from studio.attention.processor import StudioAttnProcessor
 from studio.errors import UsageError
 
@@ -52,7 +54,8 @@ _DOC = """Makes pictures; arguments as diffusers' own pipeline takes them, and b
         identity        a person: a photo, a file or an array of embeddings (512,), or a list of such, which are
                         averaged; needs `load_identity`. Of Arc2Face it takes the prompt's place.
         identity_embeds (P, 512) the recogniser's numbers instead, one row or one for each prompt.
-        identity_scale  strength 0..1 (default: the adapter's own); identity_mask (H, W) 0..1: where it acts.
+        identity_scale  strength 0..1 (default: the adapter's own); identity_mask (H, W) 0..1 or a picture: where it
+                        acts.
         expression      (55,) or (B, 55) numbers of SMIRK for Arc2Face's Expression Adapter; expression_scale 0..1.
         conditions      {name: picture} or [(name, picture, weight), ...] for CtrLoRA (`load_ctrlora`).
         concepts        `Concept`s that steer the denoising (Brack et al. 2023).
@@ -109,14 +112,26 @@ class Portraits:
     @classmethod
     def from_single_file(cls, path: str | os.PathLike[str], **options: Any) -> Any:
         """From one .safetensors or .ckpt of the family. config: a checkpoint folder of the same family, whose
-        tokenizer and settings are used; without it diffusers asks the Hugging Face hub for them. Raises WeightsError.
+        tokenizer and settings are used; without it diffusers asks the Hugging Face hub for them, or with
+        local_files_only=True what is kept of it here. Raises WeightsError.
         """
         path = check_single_file(path, cls.family, cls.__name__)
+        options["config"] = settings_for(path, cls.family, options)
         if options.get("controlnet") is not None:
             options["controlnet"] = opened_controlnets(
                 options["controlnet"], dtype=options.get("dtype", options.get("torch_dtype"))
             )
-        return super().from_single_file(path, **options)  # type: ignore[misc]
+        with settings_missing(path, cls.family):
+            return super().from_single_file(path, **options)  # type: ignore[misc]
+
+    @classmethod
+    def from_pipe(cls, pipe: Any, **options: Any) -> Any:
+        """From another pipeline's components, adapters with them."""
+        made = super().from_pipe(pipe, **options)  # type: ignore[misc]
+        if isinstance(pipe, Portraits) and made.unet is pipe.unet:  # type: ignore[attr-defined]
+            for name in ("embedder", "adapter", "mimic", "prompter", "ctrlora", "_before"):
+                setattr(made, name, getattr(pipe, name))
+        return made
 
     def save_pretrained(self, folder: str | os.PathLike[str], **options: Any) -> None:
         """Writes the checkpoint as diffusers does. Adapters of identity are not part of it: load them again."""
@@ -132,6 +147,8 @@ class Portraits:
         shortcut  of FaceID-Plus: False for Plus, True for PlusV2, where the file's name doesn't tell.
         Raises WeightsError for another family's file, UsageError.
         """
+        if self.unet.device.type == "meta":  # type: ignore[attr-defined]
+            raise UsageError("load adapters before enable_sequential_cpu_offload")
         with self._plain():
             before = dict(self.unet.attn_processors)  # type: ignore[attr-defined]
             try:
@@ -152,6 +169,18 @@ class Portraits:
         if self._before is not None:
             self.unet.set_attn_processor(dict(self._before))  # type: ignore[attr-defined]
         self.adapter = self.mimic = self.prompter = self._before = None
+
+    def maybe_free_model_hooks(self) -> None:
+        """After a call of a pipeline with offload: what is beside the components goes to the CPU as they do."""
+        super().maybe_free_model_hooks()  # type: ignore[misc]
+        if getattr(self, "_all_hooks", None):
+            for name in ("projection", "resampler"):
+                for one in (self.adapter, self.mimic):
+                    if isinstance(module := getattr(one, name, None), torch.nn.Module):
+                        module.to("cpu")
+            for module in (self.ctrlora, getattr(self.prompter, "text", None)):
+                if module is not None:
+                    module.to("cpu")
 
     def _install(self) -> None:
         """The adapters that are loaded, in the UNet's attention."""
@@ -195,6 +224,8 @@ class Portraits:
 
     def _run(self, base: Callable[..., Any], arguments: dict[str, Any], extras: dict[str, Any]) -> Any:
         """One call: check, then diffusers' own loop with what is asked for added at each call of the UNet."""
+        check_length(self, arguments.get("prompt"))
+        check_length(self, arguments.get("prompt_2"), "prompt_2")
         if all(_same(extras[name], default) for name, default in EXTRAS.items()):
             return base(self, **arguments)
         embeds = self._embeddings(extras["identity"], extras["identity_embeds"])

@@ -35,13 +35,19 @@ class Region:
 
     def at(self, size: tuple[int, int]) -> Tensor:
         """(1, 1, h, w) float32 0..1 at the latents' size. Raises UsageError for another shape."""
-        mask = np.asarray(self.mask.convert("L") if hasattr(self.mask, "convert") else self.mask)
-        if mask.ndim != 2 or not mask.size:
-            raise UsageError(f"a region's mask is (H, W), not {mask.shape}")
-        values = torch.from_numpy(np.ascontiguousarray(mask)).float() / (255 if mask.dtype == np.uint8 else 1)
-        if not (values.min() >= 0 and values.max() <= 1):
-            raise UsageError("a region's mask has values in 0 to 1, or 0 to 255 as uint8")
-        return F.interpolate(values[None, None], tuple(size), mode="area")
+        return F.interpolate(mask_values(self.mask, "a region's mask")[None, None], tuple(size), mode="area")
+
+
+def mask_values(given: Any, what: str) -> Tensor:
+    """(H, W) float32 0..1 of a mask as an array, a tensor or a PIL image. Raises UsageError for another shape or other
+    values."""
+    mask = np.asarray(given.convert("L") if hasattr(given, "convert") else given)
+    if mask.ndim != 2 or not mask.size:
+        raise UsageError(f"{what} is (H, W), not {mask.shape}")
+    values = torch.from_numpy(np.ascontiguousarray(mask)).float() / (255 if mask.dtype == np.uint8 else 1)
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise UsageError(f"{what} has values in 0 to 1, or 0 to 255 as uint8")
+    return values
 
 
 def regional(steering: Any, unet: Any, args: tuple[Any, ...], kwargs: dict[str, Any], noise: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from controls.identity.guide import Guide
 from controls.identity.instantid import InstantId, residuals
 from controls.identity.stack import stacked
 from pipelines.diffusion.identity import guide_of, looks_of
-from pipelines.diffusion.region import Region, regional
+from pipelines.diffusion.region import Region, mask_values, regional
 from pipelines.diffusion.semantic import Concept, Momentum, steered
 from pipelines.diffusion.text import encode
 from studio.errors import UsageError
@@ -165,7 +165,7 @@ class Steering:
         if count % len(embeds):
             raise UsageError(f"{len(embeds)} identities for {count} pictures; give one, or one for each prompt")
         made = guide_of(adapter, embeds, scale, guidance=guidance, per_face=count // len(embeds), looks=looks)
-        return made if mask is None else replace(made, mask=torch.as_tensor(np.asarray(mask, np.float32)))
+        return made if mask is None else replace(made, mask=mask_values(mask, "identity_mask"))
 
     def _expression(self, guidance: bool, count: int, device: Any) -> Guide:
         adapter = self.pipe.mimic

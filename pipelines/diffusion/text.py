@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from studio.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Text:
@@ -33,6 +35,23 @@ def encode(pipe: Any, prompt: str) -> Text:
         return Text(made[0].to(pipe.unet.dtype))
     made = pipe.encode_prompt(prompt, device=device, num_images_per_prompt=1, do_classifier_free_guidance=False)
     return Text(made[0].to(pipe.unet.dtype), made[2].to(pipe.unet.dtype))
+
+
+def check_length(pipe: Any, prompts: Any, what: str = "the prompt") -> None:
+    """Raises UsageError where a text encoder would not see all of a prompt, or of one of several, and says which words
+    it wouldn't."""
+    some = [prompts] if isinstance(prompts, str) else [p for p in prompts or () if isinstance(p, str)]
+    for name in ("tokenizer", "tokenizer_2"):
+        tokenizer = getattr(pipe, name, None)
+        for prompt in some if tokenizer is not None else ():
+            ids = tokenizer(pipe.maybe_convert_prompt(prompt, tokenizer)).input_ids
+            longest = tokenizer.model_max_length
+            if len(ids) > longest:
+                lost = tokenizer.decode(ids[longest - 1 : -1]).strip()
+                raise UsageError(
+                    f"{what} is too long by {len(ids) - longest} tokens: the model sees {longest - 2} of them and "
+                    f"would lose {lost!r}. Shorten it, or give prompt_embeds"
+                )
 
 
 def halves(kwargs: dict[str, Any], count: int) -> dict[str, Any]:

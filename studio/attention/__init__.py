@@ -9,7 +9,20 @@ with backend("math"):                    # for this thread or task only, and gon
 
 from __future__ import annotations
 
-from studio.attention.choice import attention, backend, chosen, report
+from typing import TYPE_CHECKING, Any
+
+from studio.attention.choice import backend, chosen, report
 from studio.attention.kernels import BACKENDS
 
+if TYPE_CHECKING:
+    from studio.attention.calling import attention
+
 __all__ = ["BACKENDS", "attention", "backend", "chosen", "report"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "attention":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from studio.attention.calling import attention
+
+    return attention

@@ -1,4 +1,4 @@
-"""Which backend computes: named for a context, or the fastest that proved to work."""
+"""Which backend is to compute: named for a context, or the fastest that proved to work. Needs no torch to be read."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from contextvars import ContextVar
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from studio.attention.kernels import BACKENDS, Kernel, named, sdpa
-from studio.errors import UsageError
+from studio.attention.kernels import BACKENDS, named
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
 _NAME: ContextVar[str] = ContextVar("attention_backend", default="auto")
 
@@ -42,49 +40,6 @@ def backend(name: str) -> Iterator[None]:
 def chosen() -> str:
     """The name in force here."""
     return _NAME.get()
-
-
-def attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    mask: Tensor | None = None,
-    causal: bool = False,
-    scale: float | None = None,
-) -> Tensor:
-    """softmax(q k' * scale + mask) v.
-
-    q (B, H, N, D); k, v (B, H, M, D); mask broadcasts to (B, H, N, M): bool (True is seen) or numbers that are added;
-    causal: token i sees tokens up to i; scale: 1/sqrt(D) by default. Returns (B, H, N, D). Raises `UsageError` where
-    the named backend can't do what is asked.
-    """
-    if mask is not None and causal:
-        raise UsageError("mask and causal at once: put both into the mask")
-    name = _NAME.get()
-    if name == "auto":
-        return _automatic(q, k, v, mask, causal)(q, k, v, mask, causal, scale)
-    one = named(name)
-    if mask is not None and not one.masks:
-        raise UsageError(f"attention backend {name} takes no mask; use auto, sdpa or efficient")
-    if one.gpu and not q.is_cuda:
-        raise UsageError(f"attention backend {name} needs a GPU; use auto, sdpa or math")
-    return one.run(q, k, v, mask, causal, scale)
-
-
-def _automatic(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Kernel:
-    if not q.is_cuda:
-        return sdpa  # its own choice is the only fast one elsewhere
-    import torch
-
-    if torch.compiler.is_compiling() or torch.cuda.is_current_stream_capturing():
-        return sdpa  # probing would be traced along
-    gradients = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
-    tokens = min(_LARGEST, 1 << (max(q.shape[2], k.shape[2]) - 1).bit_length())
-    key = (str(q.device), q.dtype, q.shape[3], tokens, mask is not None, causal, gradients)
-    if key not in _FOUND:
-        _FOUND[key] = _probe(key, q.device)
-    return BACKENDS[_FOUND[key]].run
 
 
 def candidates(mask: bool, gradients: bool, gpu: bool) -> list[str]:

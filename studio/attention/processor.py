@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from studio.attention.choice import attention
+from studio.attention.calling import attention
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 import sys
@@ -17,6 +18,7 @@ pytest.importorskip("transformers", reason="text encoders are transformers'")
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny
+from adapters_like import face_id
 
 from pipelines.diffusion.opening import typed
 from pipelines.diffusion.portrait import EXTRAS
@@ -197,6 +199,169 @@ def test_nothing_is_left_behind(made) -> None:
         pipe(**again(inputs), control_image=picture, callback_on_step_end=fail)
     assert not pipe.unet._forward_hooks
     assert np.array_equal(pipe(**again(inputs)).images, before)
+
+
+def control(pipe) -> dict:
+    """Arguments of a call with a ControlNet, which is put in."""
+    pipe.register_modules(controlnet=_net(pipe))
+    return {"control_image": np.full((tiny.SIDE, tiny.SIDE, 3), 200, np.uint8)}
+
+
+def test_what_is_left_out_stays_out(made, tmp_path) -> None:
+    pipe, inputs = made
+    text = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
+    for name in set(pipe._optional_components) - set(text):
+        setattr(pipe, name, None)
+    before = pipe(**again(inputs)).images
+    pipe.save_pretrained(tmp_path, safe_serialization=False)
+    other = tiny.quiet(type(pipe).from_pretrained(tmp_path))
+    assert all(getattr(other, name) is None for name in set(pipe._optional_components) - set(text))
+    assert np.abs(other(**again(inputs)).images - before).max() < 1e-5
+
+
+def test_halves_are_saved_as_a_variant_and_compute(made, tmp_path) -> None:
+    pipe, inputs = made
+    more = control(pipe)
+    pipe.to(torch.bfloat16)
+    half = pipe(**again(inputs), **more).images
+    assert np.isfinite(half).all()
+    pipe.save_pretrained(tmp_path, variant="fp16")
+    assert (tmp_path / "unet" / "diffusion_pytorch_model.fp16.safetensors").is_file()
+    other = tiny.quiet(type(pipe).from_pretrained(tmp_path, variant="fp16", **typed(torch.bfloat16)))
+    assert other.controlnet.dtype == torch.bfloat16
+    assert np.array_equal(other(**again(inputs), **more).images, half)
+
+
+def test_several_networks_are_saved_and_opened(tmp_path) -> None:
+    pipe, inputs = tiny.tiny_pipelines()["portrait"]()
+    nets = diffusers.MultiControlNetModel([tiny.controlnet(seed=5), tiny.controlnet(seed=6)])
+    pipe.register_modules(controlnet=nets)
+    more = {"control_image": [np.full((tiny.SIDE, tiny.SIDE, 3), 200, np.uint8)] * 2}
+    before = pipe(**again(inputs), **more).images
+    pipe.save_pretrained(tmp_path)
+    other = tiny.quiet(type(pipe).from_pretrained(tmp_path))
+    assert np.abs(other(**again(inputs), **more).images - before).max() < 1e-5
+
+
+def test_any_pipelines_loader_finds_the_class(made, tmp_path) -> None:
+    pipe, inputs = made
+    pipe.save_pretrained(tmp_path)
+    opened = tiny.quiet(diffusers.DiffusionPipeline.from_pretrained(tmp_path))
+    assert type(opened) is type(pipe)
+    theirs = next(k for k in type(pipe).__mro__ if k.__module__.startswith("diffusers."))
+    plain = tiny.quiet(theirs.from_pretrained(tmp_path))
+    assert np.abs(plain(**again(inputs)).images - opened(**again(inputs)).images).max() < 1e-4
+
+
+def test_kinds_are_made_of_each_other(made) -> None:
+    from pipelines.diffusion.families import KINDS
+
+    pipe, inputs = made
+    before = pipe(**again(inputs)).images
+    pipe.load_identity(face_id(pipe.unet))
+    for kind in KINDS[pipe.family]:
+        other = kind.from_pipe(pipe)
+        assert all(getattr(other, name) is part for name, part in pipe.components.items())
+        assert other.adapter is pipe.adapter
+        back = tiny.quiet(type(pipe).from_pipe(other))
+    assert np.abs(back(**again(inputs)).images - before).max() < 1e-4
+
+
+def test_a_call_is_interrupted(made) -> None:
+    pipe, inputs = made
+    kept = []
+
+    def look(pipeline, step, timestep, tensors):
+        kept.append(tensors["latents"].clone())
+        pipeline._interrupt = step == 0 and stop
+        return tensors
+
+    for more in ({}, control(pipe)):
+        stop = False
+        pipe(**again(inputs, output_type="latent"), callback_on_step_end=look, **more)
+        first, stop = kept[0], True
+        kept.clear()
+        halted = pipe(**again(inputs, output_type="latent"), callback_on_step_end=look, **more).images
+        assert torch.equal(halted, first)
+        kept.clear()
+
+
+def test_without_guidance_there_is_one_pass(made) -> None:
+    pipe, inputs = made
+    batches = []
+    hook = pipe.unet.register_forward_pre_hook(
+        lambda module, args, kwargs: batches.append(len(args[0])), with_kwargs=True
+    )
+    ours = pipe(**again(inputs, guidance_scale=1.0)).images
+    steered = pipe(**again(inputs, guidance_scale=1.0), **control(pipe)).images
+    hook.remove()
+    assert set(batches) == {1}
+    assert not pipe.do_classifier_free_guidance
+    assert np.abs(steered - ours).max() > 1e-4
+    assert np.abs(plain_of(pipe)(**again(inputs, guidance_scale=1.0)).images - ours).max() < 1e-4
+
+
+def test_further_arguments_do_what_they_do_in_diffusers(made) -> None:
+    pipe, inputs = made
+    for more in ({"cross_attention_kwargs": {"scale": 0.5}}, {"guidance_rescale": 0.7}, {"eta": 1.0}):
+        if set(more) <= set(inspect.signature(type(pipe).__call__).parameters):
+            wanted = plain_of(pipe)(**again(inputs), **more).images
+            assert np.abs(pipe(**again(inputs), **more).images - wanted).max() < 1e-4, more
+
+
+def test_prompts_are_encoded_apart(made) -> None:
+    pipe, inputs = made
+    wanted = pipe(**again(inputs)).images
+    text = {k: v for k, v in pipe.components.items() if k.startswith(("text_encoder", "tokenizer"))}
+    reader = type(pipe)(**{k: text.get(k) for k in pipe.components})
+    told = dict(device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True)
+    rows = reader.encode_prompt(inputs["prompt"], **told)
+    names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+    painter = tiny.quiet(type(pipe)(**{k: None if k in text else v for k, v in pipe.components.items()}))
+    given = {k: v for k, v in again(inputs).items() if k != "prompt"}
+    assert np.abs(painter(**given, **dict(zip(names, rows))).images - wanted).max() < 1e-5
+
+
+def test_switches_go_on_and_off(made) -> None:
+    pipe, inputs = made
+    before = pipe(**again(inputs)).images
+    processors = {k: type(v) for k, v in pipe.unet.attn_processors.items()}
+    pipe.enable_freeu(s1=0.9, s2=0.2, b1=1.2, b2=1.4)
+    free = pipe(**again(inputs)).images
+    assert np.abs(plain_of(pipe)(**again(inputs)).images - free).max() < 1e-4
+    pipe.disable_freeu()
+    pipe.fuse_qkv_projections()
+    assert np.abs(pipe(**again(inputs)).images - before).max() < 1e-3
+    pipe.unfuse_qkv_projections()
+    assert {k: type(v) for k, v in pipe.unet.attn_processors.items()} == processors
+    pipe.enable_attention_slicing("max")
+    assert np.abs(pipe(**again(inputs)).images - before).max() < 1e-3
+    pipe.disable_attention_slicing()
+    if importlib.util.find_spec("xformers") is None:
+        with pytest.raises(ModuleNotFoundError, match="xformers"):
+            pipe.enable_xformers_memory_efficient_attention()
+    assert np.array_equal(pipe(**again(inputs)).images, before)
+
+
+def test_a_large_batch_is_decoded_in_slices_and_tiles(made) -> None:
+    pipe, inputs = made
+    whole = pipe(**again(inputs), num_images_per_prompt=2).images
+    pipe.vae.enable_slicing()
+    assert np.abs(pipe(**again(inputs), num_images_per_prompt=2).images - whole).max() < 1e-4
+    pipe.vae.disable_slicing()
+    pipe.vae.enable_tiling()
+    assert np.isfinite(pipe(**again(inputs)).images).all()
+    pipe.vae.disable_tiling()
+    assert np.array_equal(pipe(**again(inputs), num_images_per_prompt=2).images, whole)
+
+
+def test_the_progress_bar_is_set(made, capsys) -> None:
+    pipe, inputs = made
+    for hidden in (True, False):
+        pipe.set_progress_bar_config(disable=hidden)
+        capsys.readouterr()
+        pipe(**again(inputs))
+        assert ("it/s" in (said := capsys.readouterr().err) or "%" in said) is not hidden
 
 
 def _net(pipe):

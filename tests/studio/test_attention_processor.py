@@ -24,6 +24,16 @@ KINDS = {
 
 
 @torch.no_grad()
+def test_it_is_compiled_in_one_piece() -> None:
+    torch.manual_seed(0)
+    layer = layers.Attention(query_dim=32, heads=4, dim_head=8).eval()
+    layer.set_processor(StudioAttnProcessor())
+    x = torch.randn(2, 15, 32)
+    wanted = layer(x)
+    assert torch.equal(torch.compile(layer, backend="eager", fullgraph=True)(x), wanted)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_it_agrees_with_diffusers(kind: str, masked: bool) -> None:
