@@ -13,7 +13,7 @@ from demos.app.desk import Desk, told
 from demos.app.engines import HEADS, builder
 from demos.app.knobs import head_sliders
 from demos.app.memory import remember
-from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, read_face, stem, stops
+from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, read_face, sample, stem, stops
 from demos.app.sliders import Sliders
 from studio.errors import Cancelled, UsageError
 
@@ -136,14 +136,18 @@ def build(desk: Desk) -> None:
 
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
-            photo = gr.Image(label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam"], height=300)
+            photo = gr.Image(
+                label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam"], height=260, render=False
+            )
+            sample([PORTRAIT], [photo], "The sample portrait", "head")
+            photo.render()
             face = gr.Dropdown(FACES, value="1", label="Face", info="the largest is 1")
             model = gr.Dropdown(list(HEADS), value="embedded", label="Engine", info="what makes the head")
             with gr.Accordion("Let it speak", open=False):
                 audio = gr.Audio(label="Speech", type="filepath", sources=["upload", "microphone"])
             formats = gr.CheckboxGroup(list(FORMATS), value=["glb"], label="Files")
             turntable = gr.Checkbox(False, label="Also a video of it, once round")
-        with gr.Column(scale=3, min_width=300):
+        with gr.Column(scale=3, min_width=300, elem_classes="stay last"):
             with gr.Row():
                 go = gr.Button("Make the head", variant="primary", elem_id="head-go")
                 stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
@@ -152,8 +156,9 @@ def build(desk: Desk) -> None:
             summary = gr.Markdown(label="summary", elem_classes="summary")
             with gr.Accordion("Turntable", open=False):
                 video = gr.Video(label="Once round", interactive=False)
-        with gr.Column(scale=2, min_width=280):
-            with gr.Group(elem_classes="stage"):
+            gr.Markdown("What the photo doesn't show is filled in: a side view is plausible rather than true.")
+        with gr.Column(scale=3, min_width=300):
+            with gr.Column(elem_classes="stay held"):
                 view = gr.Image(
                     label="Its shape, live", type="filepath", interactive=False, height=280, elem_id="head-view"
                 )
@@ -172,12 +177,3 @@ def build(desk: Desk) -> None:
     back = again.click(lambda: {}, None, shape, **QUIET)
     back.success(follow, seen, view, **live)
     back.success(**keep)
-    gr.Markdown("What the photo doesn't show is filled in: a side view is plausible rather than true.")
-    gr.Examples(
-        [[PORTRAIT]],
-        [photo],
-        label="Try this",
-        example_labels=["The sample portrait"],
-        cache_examples=False,
-        api_name="head_example",
-    )
