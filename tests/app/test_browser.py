@@ -121,9 +121,9 @@ def test_edit_follows_the_slider_and_saves_what_the_pipeline_makes(visit, tmp_pa
     visitor = visit()
     tab = visitor.tab("Edit")
     visitor.give(tab, PORTRAIT)
-    after = visitor.page.locator("#edit-preview img").last
+    before, after = visitor.page.locator("#edit-preview img").first, visitor.page.locator("#edit-preview img").last
     after.wait_for(timeout=LONG)
-    shown = after.get_attribute("src")
+    unchanged, shown = before.get_attribute("src"), after.get_attribute("src")
     slider = tab.get_by_role("slider", name="Smile", exact=True)
     slider.focus()
     for _ in range(16):
@@ -131,7 +131,7 @@ def test_edit_follows_the_slider_and_saves_what_the_pipeline_makes(visit, tmp_pa
     visitor.page.wait_for_function(
         "before => [...document.querySelectorAll('#edit-preview img')].pop().src != before", arg=shown
     )
-    visitor.page.wait_for_timeout(1500)
+    assert before.get_attribute("src") == unchanged
     tab.get_by_role("button", name="The same from elsewhere").click()
     command = tab.locator(".cm-content").first
     command.get_by_text("smile=0.8").wait_for()
@@ -211,8 +211,7 @@ def test_head(visit, tmp_path):
     visitor.page.wait_for_function("b => document.querySelector('#head-view img').src != b", arg=before, timeout=LONG)
     visitor.page.locator("#head-go").click()
     (path,) = visitor.results(tab, tmp_path).values()
-    tab.locator("#head-model canvas").wait_for()
-    visitor.page.wait_for_timeout(4000)
+    visitor.wait_for_picture(tab.locator("#head-model canvas"))
     visitor.shoot("head")
     head = pygltflib.GLTF2().load(str(path))
     names = {name for mesh in head.meshes for name in (mesh.extras or {}).get("targetNames", [])}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from pathlib import Path
+
+from PIL import Image, ImageStat
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 LONG = 200_000
@@ -68,6 +71,16 @@ class Visitor:
     def wait_for_value(self, input_, value):
         input_.wait_for()
         self.page.wait_for_function("([e, v]) => e.value == v", arg=[input_.element_handle(), value], timeout=LONG)
+
+    def wait_for_picture(self, part):
+        """Waits until something is drawn in a part of the page, such as a canvas."""
+        part.wait_for()
+        for _ in range(LONG // 1000):
+            with Image.open(io.BytesIO(part.screenshot())) as picture:
+                if max(ImageStat.Stat(picture.convert("RGB")).stddev) > 10:
+                    return
+            self.page.wait_for_timeout(1000)
+        raise AssertionError("nothing was drawn")
 
     def shoot(self, name):
         SHOTS.mkdir(exist_ok=True)
