@@ -1,6 +1,6 @@
 """Every tab in a real browser: give a file, press, see the result, download it, and read it with the library.
 
-Screenshots at the widths of a desk and of a phone go to `face-studio-shots` in the system's temporary folder.
+Screenshots at the widths of a desk and of a phone go to the folder that FACE_STUDIO_SHOTS names.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ def test_animate(visit, speech, tmp_path):
     visitor.page.locator("#animate-go").click()
     (path,) = visitor.results(tab, tmp_path).values()
     tab.locator("video").first.wait_for()
-    visitor.page.wait_for_timeout(1500)
     visitor.shoot("animate")
     clip = Clip.open(path)
     frames = pictures(clip)
@@ -165,9 +164,7 @@ def test_edit_lets_one_choose_among_faces(visit, tmp_path):
     )
     slider = tab.get_by_role("slider", name="Jaw open", exact=True).first
     slider.focus()
-    for _ in range(20):
-        visitor.page.keyboard.press("ArrowRight")
-    visitor.page.wait_for_timeout(1500)
+    visitor.page.keyboard.press("End")
     visitor.page.locator("#edit-go").click()
     (path,) = visitor.results(tab, tmp_path).values()
     changed = np.abs(read_image(path).rgb.astype(int) - np.asarray(pair).astype(int)).sum(2) > 30
@@ -185,7 +182,7 @@ def test_capture(visit, speech, tmp_path):
     tab.locator(".component-wrapper, [data-testid='waveform-Speech']").first.wait_for()
     visitor.page.locator("#capture-go").click()
     got = visitor.results(tab, tmp_path, 2)
-    visitor.page.wait_for_timeout(1000)
+    tab.locator(".vega-embed svg").wait_for()
     visitor.shoot("capture")
     assert set(got) == {"hello.csv", "hello.glb"}
     motion, expected = FaceMotion.load(got["hello.csv"]), CapturePipeline()(speech).motion

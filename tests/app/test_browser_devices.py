@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from app_visitor import LONG
 
 from studio.media import Clip
 
@@ -49,6 +50,28 @@ def test_animate_copies_what_the_camera_sees(visit, tmp_path):
     (path,) = visitor.results(tab, tmp_path).values()
     mouths = [frame.image[120:180, 190:260].astype(int) for frame in Clip.open(path).frames()]
     assert len(mouths) > 8 and max(np.abs(mouth - mouths[0]).mean() for mouth in mouths) > 2
+
+
+def test_a_portrait_follows_the_camera_live(visit):
+    visitor = visit()
+    tab = visitor.tab("Animate")
+    visitor.give_photo(tab, ASSETS / "astronaut.jpg")
+    tab.get_by_role("tab", name="Live").click()
+    camera = tab.locator("#mirror-camera")
+    camera.get_by_role("button", name="Click to Access Webcam").click()
+    camera.get_by_role("button", name="start recording").or_(camera.get_by_text("Record")).first.click()
+    shown = tab.locator("#mirror-portrait img")
+    shown.wait_for(timeout=LONG)
+    sizes = set()
+    for _ in range(12):  # a picture that has moved compresses to another size
+        before = shown.get_attribute("src")
+        visitor.page.wait_for_function("b => document.querySelector('#mirror-portrait img').src != b", arg=before)
+        sizes.add(
+            visitor.page.evaluate(
+                "fetch(document.querySelector('#mirror-portrait img').src).then(r => r.blob()).then(b => b.size)"
+            )
+        )
+    assert len(sizes) > 2
 
 
 def test_a_model_is_converted_where_it_lies(visit, served):

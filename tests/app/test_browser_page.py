@@ -92,7 +92,7 @@ def test_stop_ends_the_work_and_leaves_no_file(visit, served):
     visitor.shoot("progress")
     tab.get_by_role("button", name="Stop").click()
     visitor.page.get_by_text("Stopped; no file was left behind").wait_for()
-    visitor.page.wait_for_timeout(3000)
+    visitor.page.wait_for_timeout(1000)
     assert made() == before
 
 
@@ -103,8 +103,7 @@ def test_the_page_fits_a_phone_in_light_and_dark(visit, scheme):
     brightness = np.mean([int(part) for part in ground.strip("rgba() ").split(",")[:3]])
     assert (brightness < 80) == (scheme == "dark")
     for name in ("Animate", "Edit", "Capture", "Head", "Generate"):
-        visitor.tab(name)
-        visitor.page.wait_for_timeout(800)
+        visitor.tab(name).get_by_role("button").first.wait_for()
         assert visitor.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
         visitor.shoot(f"{name.lower()}-{scheme}")
 
@@ -113,8 +112,7 @@ def test_a_screen_reader_has_a_name_for_everything_that_one_can_press(visit):
     visitor = visit()
     accessible = visitor.context.new_cdp_session(visitor.page)
     for name in ("Animate", "Edit", "Capture", "Head", "Generate", "Models", "About"):
-        visitor.tab(name)
-        visitor.page.wait_for_timeout(800)
+        visitor.tab(name).get_by_role("button").first.wait_for()
         seen = accessible.send("Accessibility.getFullAXTree")["nodes"]
         parts = [node for node in seen if node.get("role", {}).get("value") in PRESSED and not node["ignored"]]
         nameless = [node for node in parts if not node.get("name", {}).get("value", "").strip()]

@@ -7,6 +7,7 @@ import gradio as gr
 from demos.app.desk import Desk, told
 from demos.app.engines import DRAWS, SPEAKS, avatar, speaker
 from demos.app.memory import remember
+from demos.app.mirror import mirror
 from demos.app.parts import FACES, PORTRAIT, QUIET, SPEECH, WORK, line, names, read_face, sample, stem, stops
 from demos.app.speak import speak, voices
 from studio.errors import UsageError
@@ -143,6 +144,9 @@ def build(desk: Desk) -> None:
                     )
                 with gr.Tab("Performance"):
                     driver = gr.Video(label="Video to copy", sources=["upload", "webcam"])
+                with gr.Tab("Live"):
+                    face = gr.Dropdown([*FACES, "all"], value="1", label="Face", info="the largest is 1", render=False)
+                    mirror(desk, portrait, face)
             with gr.Accordion("Expression and life", open=False):
                 emotion = gr.Dropdown([NO_EMOTION, *emotion_names()], value=NO_EMOTION, label="Emotion")
                 strength = gr.Slider(0, 1, 0.5, step=0.05, label="Strength of the emotion")
@@ -155,7 +159,7 @@ def build(desk: Desk) -> None:
                 speaks = gr.Dropdown(list(SPEAKS), value="lips", label="What turns speech into motion")
             with gr.Accordion("Picture", open=False):
                 size = gr.Dropdown(SIZES, value=SIZES[0], label="Longer side", info="pixels", allow_custom_value=True)
-                face = gr.Dropdown([*FACES, "all"], value="1", label="Face", info="the largest is 1")
+                face.render()
                 seed = gr.Number(0, label="Seed", precision=0, info="another number, other blinks and nods")
                 motion = gr.Checkbox(False, label="Also the motion, as Live Link Face CSV")
         with gr.Column(scale=1, min_width=320):

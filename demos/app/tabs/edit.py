@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,13 @@ from demos.app.knobs import edit_sliders, read_positions
 from demos.app.memory import remember
 from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, one_of, read_face, sample, stem, stops, table
 from demos.app.recipes import Edit
+from demos.app.reel import Reel
 from demos.app.sliders import Sliders
 from studio.errors import UsageError
 
 TITLE = "Edit"
 PREVIEW = 640
 """Pixels of the longer side of a preview, at most."""
-
-QUALITY = 85
-"""Of a preview's JPEG."""
-
-KEPT = 30
-"""Pictures of a preview that stay on disk: a browser asks for them a while after, when sliders are dragged fast."""
 
 _GIVE = "a photo or a video"
 
@@ -43,9 +37,8 @@ class Preview:
         picture = next(iter(Clip.open(source).frames())).image if video else read_image(source)
         size = PREVIEW if max((picture if video else picture.rgb).shape[:2]) > PREVIEW else None
         self.everyone = ExpressionEditPipeline(avatar=avatar(engine)).prepare(picture, face="all", size=size)
-        self.folder, self._count = folder, itertools.count()
-        folder.mkdir(parents=True, exist_ok=True)
-        self.before = self._show(self.everyone())
+        self.reel = Reel(folder)
+        self.before = self.reel.show(self.everyone().image)
         self._ready: dict[int | str, Any] = {}
         self.of(0).warm()
 
@@ -63,23 +56,14 @@ class Preview:
         shown = []
         for number, face in enumerate(portrait.faces, 1):
             x0, y0, x1, y1 = (max(0, round(float(edge))) for edge in face.box)
-            path = self.folder / f"face-{number}.jpg"
-            _write(path, portrait.rgb[y0:y1, x0:x1])
-            shown.append((str(path), f"face {number}"))
+            path = self.reel.write(f"face-{number}", portrait.rgb[y0:y1, x0:x1])
+            shown.append((path, f"face {number}"))
         return shown
 
     def show(self, edit: Edit) -> str:
         """The edited picture's path."""
         settings = edit.arguments()
-        return self._show(self.of(settings.pop("face", 0))(**settings))
-
-    def _show(self, still: Any) -> str:
-        number = next(self._count)
-        path = self.folder / f"preview-{number}.jpg"
-        _write(path, still.image)
-        if number > KEPT:  # the first is what it was before
-            (self.folder / f"preview-{number - KEPT}.jpg").unlink(missing_ok=True)
-        return str(path)
+        return self.reel.show(self.of(settings.pop("face", 0))(**settings).image)
 
 
 def build(desk: Desk) -> None:
@@ -274,10 +258,3 @@ def _check(desk: Desk, source: str) -> None:
     from pipelines.output import is_video
 
     (desk.limits.check_video if is_video(source) else desk.limits.check_picture)(source)
-
-
-def _write(path: Path, image: Any) -> None:
-    """A picture for the screen alone: small enough to come in one piece."""
-    from PIL import Image
-
-    Image.fromarray(image).save(path, "JPEG", quality=QUALITY)

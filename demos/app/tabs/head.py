@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from demos.app.engines import HEADS, builder
 from demos.app.knobs import head_sliders
 from demos.app.memory import remember
 from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, read_face, sample, stem, stops
+from demos.app.reel import Reel
 from demos.app.sliders import Sliders
 from studio.errors import Cancelled, UsageError
 
@@ -27,9 +27,6 @@ FORMATS = (
 VIEW = (360, 360)
 """Pixels of the picture that follows the sliders."""
 
-KEPT = 30
-"""Of those pictures stay on disk, for a browser that asks late."""
-
 
 class Sculpture:
     """A photo's head, and the pictures of it under the sliders that were shown last."""
@@ -39,19 +36,14 @@ class Sculpture:
         from pipelines import ReconstructionPipeline
 
         self.head = ReconstructionPipeline(builder(model))(photo, face=face)
-        self._draw, self.folder, self._count = RigRenderer(self.head.rig, VIEW), folder, itertools.count()
-        folder.mkdir(parents=True, exist_ok=True)
+        self._draw, self._reel = RigRenderer(self.head.rig, VIEW), Reel(folder)
 
     def show(self, shape: dict[str, float], turn: float) -> str:
         """Path of a picture of the head, turned by so many degrees."""
-        from PIL import Image
-
-        rig, number = self.head.shaped(shape).rig, next(self._count)
-        picture = self._draw.draw(rig.vertices(self.head.weights * 0), self._draw.view(math.radians(turn)))
-        path = self.folder / f"view-{number}.jpg"
-        Image.fromarray(picture).save(path, "JPEG", quality=88)
-        (self.folder / f"view-{number - KEPT}.jpg").unlink(missing_ok=True)
-        return str(path)
+        rig = self.head.shaped(shape).rig
+        return self._reel.show(
+            self._draw.draw(rig.vertices(self.head.weights * 0), self._draw.view(math.radians(turn)))
+        )
 
 
 def build(desk: Desk) -> None:
