@@ -27,7 +27,7 @@ def test_capture_hears_the_microphone(visit, tmp_path):
     tab.get_by_role("button", name="Record", exact=True).click()
     visitor.page.wait_for_timeout(2500)
     tab.get_by_role("button", name="Stop", exact=True).first.click()
-    tab.get_by_role("button", name="Play").wait_for()
+    tab.get_by_role("button", name="Play", exact=True).wait_for()
     visitor.page.locator("#capture-go").click()
     got = visitor.results(tab, tmp_path, 2)
     motion = FaceMotion.load(next(path for path in got.values() if path.suffix == ".csv"))
