@@ -5,7 +5,8 @@
 Start: from the command to the open port, wall clock and the process's own processor time. First view: from the
 address to the button of the first tab, in headless Chromium. Preview: a slider of the Edit tab is dragged; each call
 takes from its request to the new picture in the browser, and the server's share of it. Wanted: below 6 s, 3 s, 0.2 s.
-Live: pictures per second that `MirrorPipeline` alone makes of a camera's 384x288, and processor time of each; wanted 15.
+Live: pictures per second that `MirrorPipeline` alone makes of a camera's 384x288, and processor time of each; 15 are
+wanted.
 """
 
 from __future__ import annotations
