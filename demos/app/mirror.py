@@ -68,6 +68,8 @@ def mirror(desk: Desk, portrait: gr.Image, face: gr.Dropdown) -> None:
             min_width=140,
             elem_id="mirror-portrait",
         )
+    known = camera.get_config  # the page's camera wants to know how often as well: without, it is once a second
+    camera.get_config = lambda *given: {**known(*given), "stream_every": EVERY}
     camera.stream(
         follow,
         [camera, portrait, face],
