@@ -6,12 +6,15 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from studio.errors import MediaError, NoFaceError, require
 from studio.motion import FaceMotion
+
+if TYPE_CHECKING:
+    from studio.observation import Observation
 
 MIC_RATE = 16000
 MIC_BLOCK = 0.05
@@ -96,36 +99,66 @@ def camera_motion(
     return _seen(number, camera, fps, stop)
 
 
+class LiveFace:
+    """Motion of one face, observation by observation as they come.
+
+    fps   of them per second; the face's neutral is measured in the first `CALM` seconds that show it.
+    rest  (6,) the head's pose in those seconds, radians and metres, once they are over.
+    """
+
+    def __init__(self, fps: Fraction) -> None:
+        from controls.smoothing import OneEuro
+
+        self.fps = fps
+        self._calm = OneEuro(fps)
+        self._start: list[Observation] = []
+        self._fit: Any = None
+        self._count = 0
+        self._weights, self._head = np.zeros(52, np.float32), np.zeros(6, np.float32)
+
+    @property
+    def known(self) -> int:
+        """Sights of the face so far from which its neutral is measured."""
+        return len(self._start)
+
+    def read(self, seen: Observation | None) -> FaceMotion | None:
+        """The next frame; None while the neutral is measured. Where no face is seen the last is held, confidence 0."""
+        sure = 0.0 if seen is None else seen.confidence
+        if self._fit is None:
+            if seen is not None and sure > 0:
+                self._start.append(seen)
+                if len(self._start) >= CALM * self.fps:
+                    self._measure()
+            return None
+        if seen is not None and sure > 0:
+            raw, pose, _ = self._fit(seen.landmarks, seen.size)
+            both = self._calm(np.concatenate([np.maximum(raw - self._bias, 0), pose.head]))
+            self._weights, self._head = both[:52].astype(np.float32), both[52:].astype(np.float32)
+        else:
+            self._calm.reset()
+        self._count += 1
+        return FaceMotion(self._weights[None], self.fps, self._head[None], np.array([sure]), start=self._count - 1)
+
+    def _measure(self) -> None:
+        from avatars.fit import ExpressionFit, Neutral
+
+        self._fit = ExpressionFit(Neutral.from_frames([seen.landmarks for seen in self._start]))
+        read = [self._fit(seen.landmarks, seen.size) for seen in self._start]
+        self._bias = np.median([weights for weights, _, _ in read], 0)
+        self.rest = np.median([pose.head for _, pose, _ in read], 0).astype(np.float32)
+
+
 def _seen(number: int, camera: Any, fps: Fraction, stop: threading.Event) -> Iterator[FaceMotion]:
-    from avatars.fit import ExpressionFit, Neutral
-    from controls.smoothing import OneEuro
     from controls.tracker import FaceTracker
 
+    face = LiveFace(fps)
     try:
-        observed = _observed(number, camera, fps, stop, FaceTracker(max_faces=1))
-        known = []
-        for asked, seen in enumerate(observed, 1):
-            if seen is not None and seen.confidence > 0:
-                known.append(seen)
-            if len(known) >= CALM * fps:
-                break
-            if not known and asked > PATIENCE * fps:
+        for asked, seen in enumerate(_observed(number, camera, fps, stop, FaceTracker(max_faces=1)), 1):
+            motion = face.read(seen)
+            if motion is not None:
+                yield motion
+            elif not face.known and asked > PATIENCE * fps:
                 raise NoFaceError(f"camera {number}: no face in {asked} frames. Sit before it, with light on the face.")
-        if not known:
-            return
-        fit = ExpressionFit(Neutral.from_frames([seen.landmarks for seen in known]))
-        bias = np.median([fit(seen.landmarks, seen.size)[0] for seen in known], 0)
-        calm = OneEuro(float(fps))
-        weights, head = np.zeros(52, np.float32), np.zeros(6, np.float32)
-        for count, seen in enumerate(observed):
-            sure = seen.confidence if seen is not None else 0.0
-            if sure > 0:
-                raw, pose, _ = fit(seen.landmarks, seen.size)
-                both = calm(np.concatenate([np.maximum(raw - bias, 0), pose.head]))
-                weights, head = both[:52].astype(np.float32), both[52:].astype(np.float32)
-            else:
-                calm.reset()
-            yield FaceMotion(weights[None], fps, head[None], np.array([sure]), start=count)
     finally:
         camera.release()
 
@@ -147,4 +180,4 @@ def _observed(number: int, camera: Any, fps: Fraction, stop: threading.Event, tr
         yield faces[0] if faces else None
 
 
-__all__ = ["camera_motion", "microphone", "spoken_live"]
+__all__ = ["LiveFace", "camera_motion", "microphone", "spoken_live"]

@@ -8,7 +8,7 @@ lost, after a cut, and now and then for newcomers. Nothing is smoothed here (`co
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -93,6 +93,12 @@ class FaceTracker:
                 yield self._ordered(waiting.popleft())
         while waiting:
             yield self._ordered(waiting.popleft())
+
+    def follow(self) -> Callable[[Frame], list[Observation]]:
+        """For pictures that come one by one: what takes the next frame and gives its faces at once, lost ones with
+        confidence 0."""
+        state = _Clip(self)
+        return lambda frame: self._ordered((frame, state.look(frame)))[1]
 
     def _ordered(self, item: tuple[Frame, dict[int, Observation]]) -> tuple[Frame, list[Observation]]:
         frame, here = item

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipelines.edit import ExpressionEditPipeline
     from pipelines.flame_edit import NeuralEditPipeline
     from pipelines.generate import Generated, GenerationPipeline
+    from pipelines.mirror import MirrorPipeline
     from pipelines.reconstruct import Reconstruction, ReconstructionPipeline
     from pipelines.stream import StreamPipeline
     from pipelines.take import Still, Take
@@ -24,6 +25,7 @@ _HOME = {
     "ExpressionEditPipeline": "edit",
     "Generated": "generate",
     "GenerationPipeline": "generate",
+    "MirrorPipeline": "mirror",
     "NeuralEditPipeline": "flame_edit",
     "Reconstruction": "reconstruct",
     "ReconstructionPipeline": "reconstruct",
@@ -38,6 +40,7 @@ __all__ = [
     "ExpressionEditPipeline",
     "Generated",
     "GenerationPipeline",
+    "MirrorPipeline",
     "NeuralEditPipeline",
     "Reconstruction",
     "ReconstructionPipeline",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avatars.facemesh import LIPS_INNER, MEAN
+from avatars.photo.mouth_lips import closed_curve, hole_box, lip_heights
 from avatars.photo.mouth_own import OwnInterior, read_own
 from avatars.photo.mouth_palette import MouthPalette, read_palette
 
@@ -37,49 +38,6 @@ class MouthSettings:
     edge_px: float = 1.1  # softness of the lips' edge, canvas pixels
 
 
-def mouth_hole(mesh_px: np.ndarray, shape: tuple[int, ...], edge_px: float = 1.1) -> np.ndarray:
-    """Coverage (h, w) float32 of the opening between the inner lips, its contour a smooth closed curve.
-
-    mesh_px (N >= 468, 2 or 3) posed landmarks in canvas pixels, shape (h, w) of the canvas. An opening thinner
-    than a pixel fades out instead of leaving a dashed line."""
-    alpha = np.zeros(shape[:2], np.float32)
-    box, part = _hole_box(np.asarray(mesh_px, np.float64)[LIPS_INNER, :2], shape, edge_px)
-    if part is not None:
-        alpha[box] = part
-    return alpha
-
-
-def _hole_box(
-    lips: np.ndarray, shape: tuple[int, ...], edge_px: float
-) -> tuple[tuple[slice, slice], np.ndarray | None]:
-    """The same for the mouth's own box: (slices, alpha or None)."""
-    import cv2
-
-    from avatars.photo.mouth_shader import coverage
-
-    curve = _closed_curve(lips, 6)
-    low = np.maximum(np.floor(curve.min(0)).astype(int) - 3, 0)
-    high = np.minimum(np.ceil(curve.max(0)).astype(int) + 4, [shape[1], shape[0]])
-    box = (slice(low[1], high[1]), slice(low[0], high[0]))
-    if (high <= low).any():
-        return box, None
-    part = coverage(curve - low, int(high[1] - low[1]), int(high[0] - low[0]), 4)
-    return box, cv2.GaussianBlur(part, (0, 0), 0.45 * edge_px) if edge_px > 0 else part
-
-
-def _closed_curve(points: np.ndarray, between: int) -> np.ndarray:
-    """Catmull-Rom curve through a closed loop, sharp at the two corners of the mouth (first point, middle point)."""
-    half = len(points) // 2
-    parts = []
-    for run in (points[: half + 1], np.concatenate([points[half:], points[:1]])):
-        p = np.concatenate([2 * run[:1] - run[1:2], run, 2 * run[-1:] - run[-2:-1]])
-        t = (np.arange(between) / between)[:, None, None]
-        a, b, c, d = p[:-3], p[1:-2], p[2:-1], p[3:]
-        q = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
-        parts.append(q.transpose(1, 0, 2).reshape(-1, 2))
-    return np.concatenate(parts)
-
-
 class MouthInterior:
     """What lies behind the lips of one portrait.
 
@@ -95,7 +53,7 @@ class MouthInterior:
         settings: MouthSettings,
         jaw: float = 0.0,
     ) -> None:
-        from avatars.photo.mouth_shader import arch_table
+        from avatars.photo.dentition import arch_table
 
         self.palette, self.face, self.pixel_mm, self.settings = palette, face, pixel_mm, settings
         self._photo_jaw = JAW_FULL * jaw
@@ -159,7 +117,7 @@ class MouthInterior:
     def _keep_own(self, image: np.ndarray, mesh_px: np.ndarray) -> None:
         """Keep what the photo's open mouth shows, and bring the drawn teeth into line with it."""
         pose = (self._solve @ mesh_px[ANCHORS, :2]).T
-        lips = _closed_curve(mesh_px[LIPS_INNER, :2], 4)
+        lips = closed_curve(mesh_px[LIPS_INNER, :2], 4)
         for _ in range(2):  # once to find the teeth, once in the frame that is moved to them
             upper, lower = self._planes(pose, self._photo_jaw)
             self.own = read_own(image, lips, upper, lower, self.pixel_mm / self._size)
@@ -202,7 +160,7 @@ class MouthInterior:
         mesh = np.asarray(mesh_px, np.float64)
         lips = mesh[LIPS_INNER, :2]
         pose = (self._solve @ mesh[ANCHORS, :2]).T  # (2, 4) head mm -> canvas
-        box, alpha = _hole_box(self._parted(lips, pose), canvas.shape, self.settings.edge_px)
+        box, alpha = hole_box(self._parted(lips, pose), canvas.shape, self.settings.edge_px)
         if alpha is None:
             return
         if hole is not None:
@@ -211,7 +169,7 @@ class MouthInterior:
             return
         angle = JAW_FULL * jaw if jaw is not None else self._photo_jaw + self._jaw_angle(pose, mesh)
         upper, lower = self._planes(pose, angle)
-        outline, span = _lip_heights(lips, upper)
+        outline, span = lip_heights(lips, upper)
         open_mm = float(max((outline[0] - outline[1]).max(), 0.0))
         if self.own.edge is None:
             self._show_teeth(upper, lower, outline, span, open_mm)
@@ -274,7 +232,7 @@ class MouthInterior:
         mesh = np.asarray(mesh_px, np.float64)
         alpha = np.zeros(shape[:2], np.float32)
         pose = (self._solve @ mesh[ANCHORS, :2]).T
-        box, part = _hole_box(self._parted(mesh[LIPS_INNER, :2], pose), shape, self.settings.edge_px)
+        box, part = hole_box(self._parted(mesh[LIPS_INNER, :2], pose), shape, self.settings.edge_px)
         if part is not None:
             alpha[box] = part
         return alpha
@@ -378,22 +336,6 @@ def _to_plane(pose: np.ndarray, origin: np.ndarray, axes: np.ndarray) -> np.ndar
     shift = -inverse @ (pose[:, :3] @ origin + pose[:, 3])
     lean = -inverse @ matrix[:, 2]
     return np.array([inverse[0, 0], inverse[0, 1], shift[0], inverse[1, 0], inverse[1, 1], shift[1], lean[0], lean[1]])
-
-
-def _lip_heights(lips: np.ndarray, plane: np.ndarray, n: int = 48) -> tuple[np.ndarray, np.ndarray]:
-    """(2, n) height in mm of upper and lower lip over the mouth's width, and its (2,) ends in x."""
-    curve = _closed_curve(lips, 4)
-    x = plane[0] * curve[:, 0] + plane[1] * curve[:, 1] + plane[2]
-    y = plane[3] * curve[:, 0] + plane[4] * curve[:, 1] + plane[5]
-    half = len(curve) // 2
-    span = np.array([x.min(), x.max()])
-    at = np.linspace(span[0], span[1], n)
-    lower, upper = slice(0, half + 1), np.r_[half : len(curve), 0]
-    out = []
-    for part in (upper, lower):
-        order = np.argsort(x[part], kind="stable")
-        out.append(np.interp(at, x[part][order], y[part][order]))
-    return np.stack(out), span
 
 
 def _similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ identity.py    who a session is
 guard.py       the door: every HTTP request passes it
 sliders.py     many sliders as one part of the page; knobs.py says which; memory.py keeps what they stand at
 engines.py     what a user may choose to draw, to speak and to see with
+reel.py        pictures that follow what a user does; mirror.py: a portrait before a camera
 desk.py        what a tab's function works with: its session's folder, progress, cancel, errors as toasts
 page.py        the page and its server; tabs/ has one file a tab
 """

@@ -40,11 +40,11 @@ def edit_sliders() -> list[Group]:
         return tuple(Slider(f"shapes.{name}", words(name), low, high) for name in names)
 
     turns = (
-        Slider("yaw", "Turn °", -HEAD_LIMIT, HEAD_LIMIT, 1),
-        Slider("pitch", "Nod °", -HEAD_LIMIT, HEAD_LIMIT, 1),
-        Slider("roll", "Tilt °", -HEAD_LIMIT, HEAD_LIMIT, 1),
-        Slider("gaze.yaw", "Gaze right °", -GAZE_LIMIT[0], GAZE_LIMIT[0], 1),
-        Slider("gaze.pitch", "Gaze down °", -GAZE_LIMIT[1], GAZE_LIMIT[1], 1),
+        Slider("yaw", "Turn\u00a0°", -HEAD_LIMIT, HEAD_LIMIT, 1),
+        Slider("pitch", "Nod\u00a0°", -HEAD_LIMIT, HEAD_LIMIT, 1),
+        Slider("roll", "Tilt\u00a0°", -HEAD_LIMIT, HEAD_LIMIT, 1),
+        Slider("gaze.yaw", "Gaze right\u00a0°", -GAZE_LIMIT[0], GAZE_LIMIT[0], 1),
+        Slider("gaze.pitch", "Gaze down\u00a0°", -GAZE_LIMIT[1], GAZE_LIMIT[1], 1),
         Slider("neutralize", "Neutralize", 0, 1),
     )
     emotions = tuple(Slider(f"emotion.{name}", words(name), 0, 1) for name in emotion_names() if name != "neutral")

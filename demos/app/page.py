@@ -32,12 +32,21 @@ CSS = """
 #top h1 {margin-bottom: 0}
 #top p {opacity: .8; margin-top: .25rem}
 .summary p {font-size: .95rem; opacity: .85}
-.files .empty {min-height: 84px !important}
-.stage {position: sticky; top: 8px; align-self: flex-start; z-index: 60}
+.files .empty, #doctor-report .empty {min-height: 84px !important}
+.stay {position: sticky; top: 8px; align-self: flex-start; z-index: 60; background: var(--body-background-fill)}
+#tab-generate .image-container .icon-wrap {display: none}
+#models-table * {font-family: var(--font)}
+.sliders-block .html-container {padding: 0 !important}
+button[aria-label="Share"] {display: none !important}
 @media (max-width: 720px) {
   .gradio-container main {padding: 12px !important}
-  .stage {top: 0; background: var(--body-background-fill); padding-bottom: 8px}
-  .stage img {max-height: 42vh; object-fit: contain}
+  .stay {position: static}
+  .unfold {display: contents}
+  .held {position: sticky; top: 0; z-index: 60; background: var(--body-background-fill); padding-bottom: 8px;
+    width: 100%}
+  .held img {max-height: 42vh; object-fit: contain}
+  .last {order: 1}
+  footer .divider {display: none !important}
 }
 """
 
@@ -105,6 +114,9 @@ def build(desk: Desk) -> Page:
                 with gr.Tab(tab.TITLE, id=tab.TITLE.lower(), elem_id=f"tab-{tab.TITLE.lower()}"):
                     tab.build(desk)
         page.unload(desk.leave)
+    for part in page.blocks.values():
+        if "share" in (buttons := getattr(part, "buttons", None) or ()):  # it needs Hugging Face
+            part.buttons = [button for button in buttons if button != "share"]
     return page
 
 

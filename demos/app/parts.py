@@ -54,6 +54,12 @@ def line(saved: Any) -> str:
     return f"**{saved.path.name}**{str(saved).removeprefix(str(saved.path))}"
 
 
+def sample(values: list[str], parts: list[Any], words: str, name: str) -> Any:
+    """A press that fills parts with what comes with the package; returns its event."""
+    named = dict(label="Try this", example_labels=[words], api_name=f"{name}_example")
+    return gr.Examples([values], parts, cache_examples=False, **named).load_input_event
+
+
 def stops(desk: Desk, button: gr.Button, event: Any) -> None:
     """Lets a button stop the page's work."""
 
@@ -79,4 +85,4 @@ def names(paths: list[Path]) -> list[str]:
 
 
 __all__ = ["ASSETS", "FACES", "PORTRAIT", "QUIET", "SPEECH", "WORK", "Job", "line", "names", "one_of", "read_face"]
-__all__ += ["stem", "stops", "table"]
+__all__ += ["sample", "stem", "stops", "table"]

@@ -74,11 +74,32 @@ class Limits:
 
     def _check_seconds(self, path: str | Path, seconds: float | None) -> None:
         if seconds is None:
-            raise MediaError(f"{Path(path).name}: does not tell how long it is. Save it anew as MP4 or WAV.")
+            seconds = _measured(path, self.seconds)
         if seconds > self.seconds:
             raise MediaError(
                 f"{Path(path).name}: lasts {seconds:.0f} s, up to {self.seconds:g} s are taken. Cut it shorter."
             )
+
+
+def _measured(path: str | Path, most: float) -> float:
+    """Seconds from the first packet to the last of a file that doesn't tell how long it is, such as a browser's own
+    recordings; no more is read once there are more than `most`."""
+    import av
+
+    first, last = None, 0.0
+    try:
+        with av.open(str(path)) as container:
+            for packet in container.demux():
+                if packet.pts is None or packet.time_base is None:
+                    continue
+                time = float(packet.pts * packet.time_base)
+                first = time if first is None else first
+                last = max(last, time - first)
+                if last > most:
+                    break
+    except (av.FFmpegError, OSError) as error:
+        raise MediaError(f"{Path(path).name}: can't be read to its end. Save it anew as MP4 or WAV.") from error
+    return last
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ with without_stubs():
                 css_template=_CSS,
                 js_on_load=f"const groups = {json.dumps(shown)}, title = {json.dumps(label)};{_JS}",
                 apply_default_css=False,
+                elem_classes="sliders-block",
                 **options,
             )
 

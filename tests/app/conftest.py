@@ -32,13 +32,15 @@ def client(served):
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    """A headless browser."""
+def chromium(speech, camera):
+    """A headless browser whose microphone hears the speech, and whose camera sees it spoken, over and over."""
     api = pytest.importorskip("playwright.sync_api", reason="browser tests need: pip install playwright")
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("browser tests need Chromium: apt-get install chromium")
     flags = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    flags += [f"--use-file-for-fake-audio-capture={speech}", f"--use-file-for-fake-video-capture={camera}"]
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=flags)
         yield browser
@@ -63,7 +65,7 @@ def visit(chromium, served):
     assert complaints == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def speech(tmp_path_factory):
     """The first words of the sample speech, 1.2 s."""
     path = tmp_path_factory.mktemp("speech") / "hello.wav"
@@ -73,11 +75,28 @@ def speech(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def performance(tmp_path_factory, speech):
     """The portrait as a video that speaks, 256 pixels wide, 15 pictures with their sound."""
     from pipelines import TalkingPortraitPipeline
 
     path = tmp_path_factory.mktemp("performance") / "talk.mp4"
     TalkingPortraitPipeline()(ASSETS / "astronaut.jpg", audio=speech, size=256, fps="12.5").save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def camera(performance):
+    """The performance as a file that Chromium takes for a camera."""
+    import cv2
+
+    from studio.media import Clip
+
+    clip, path = Clip.open(performance), performance.with_suffix(".y4m")
+    with path.open("wb") as file:
+        width, height = clip.size
+        rate = f"{clip.fps.numerator}:{clip.fps.denominator}"
+        file.write(f"YUV4MPEG2 W{width} H{height} F{rate} Ip A1:1 C420jpeg\n".encode())
+        for frame in clip.frames():
+            file.write(b"FRAME\n" + cv2.cvtColor(frame.image, cv2.COLOR_RGB2YUV_I420).tobytes())
     return path

@@ -334,6 +334,25 @@ def test_limits_of_pictures_sounds_and_text(tmp_path):
         limits.check_text("123456")
 
 
+def test_limits_of_a_recording_that_does_not_tell_how_long_it_is(tmp_path):
+    import av
+    import numpy as np
+
+    from studio.media import Clip
+
+    path = tmp_path / "camera.webm"
+    with av.open(str(path), "w", options={"live": "1"}) as file:  # as browsers record
+        stream = file.add_stream("libvpx", rate=10)
+        stream.width = stream.height = 64
+        for _ in range(15):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")))
+        file.mux(stream.encode(None))
+    assert Clip.open(path).duration is None
+    Limits(seconds=2).check_video(path)
+    with pytest.raises(MediaError, match="lasts"):
+        Limits(seconds=1).check_video(path)
+
+
 def test_limits_of_videos(tmp_path):
     import numpy as np
 

@@ -159,6 +159,21 @@ def test_errors_become_toasts_and_never_traces(caplog):
     assert "secret" not in seen.value.message and "secret" in caplog.text
 
 
+def test_curves_are_those_that_move_most_with_both_sides_as_one():
+    from demos.app.tabs.capture import CURVES, curves
+    from studio.arkit import ARKIT
+    from studio.motion import FaceMotion
+
+    weights = np.zeros((1000, 52), np.float32)
+    wave = np.abs(np.sin(np.arange(1000) / 20))
+    for name, size in (("jawOpen", 0.9), ("mouthSmileLeft", 0.6), ("mouthSmileRight", 0.6), ("eyeBlinkLeft", 0.5)):
+        weights[:, ARKIT.index(name)] = size * wave
+    table = curves(FaceMotion(weights, 50))
+    assert list(dict.fromkeys(table["shape"]))[:3] == ["jawOpen", "mouthSmile", "eyeBlinkLeft"]
+    assert table["shape"].nunique() == CURVES and len(table) <= CURVES * 400 and table["seconds"].max() > 19.8
+    assert table[table["shape"] == "mouthSmile"]["weight"].max() == pytest.approx(0.6, abs=1e-3)
+
+
 @pytest.fixture
 def desk(tmp_path):
     with Workplace(base=tmp_path) as workplace:
@@ -167,6 +182,15 @@ def desk(tmp_path):
 
 def request(desk, page="page", token=None):
     return gr.Request(session_hash=page, cookies={COOKIE: token or desk.identity.issue()})
+
+
+def test_the_page_keeps_to_the_limits_and_offers_nothing_that_needs_another_place(desk):
+    from demos.app.page import build
+
+    page = build(desk)
+    assert page._queue.max_size == desk.limits.waiting
+    assert page._queue.default_concurrency_limit == desk.limits.at_once
+    assert not [part for part in page.blocks.values() if "share" in (getattr(part, "buttons", None) or ())]
 
 
 def test_stop_reaches_the_jobs_of_its_page_alone(desk):

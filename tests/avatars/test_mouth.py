@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from avatars.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, MEAN, MIRROR, OVAL
-from avatars.photo.mouth import JAW_FULL, MouthInterior, mouth_hole
+from avatars.photo.mouth import JAW_FULL, MouthInterior
+from avatars.photo.mouth_lips import mouth_hole
 
 SIZE = 360
 SKIN, LIP, WHITE = (214, 160, 134), (176, 92, 88), (226, 220, 214)

@@ -14,27 +14,45 @@ import pytest
 import soundfile
 from PIL import Image
 
+from demos.cli import main
 from demos.cli.options import spread
 
 ROOT = Path(__file__).resolve().parents[2]
 ASTRONAUT = ROOT / "demos" / "assets" / "astronaut.jpg"
 
 
-def run(*words, timeout=300):
-    """(exit code, stdout, stderr) of `face-studio words`."""
+def command(*words, timeout=300):
+    """(exit code, stdout, stderr) of `face-studio words` as users run it, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "demos.cli", *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=timeout
     )
     return done.returncode, done.stdout, done.stderr
 
 
-def fails(code, *words, says):
+@pytest.fixture
+def run(capfd):
+    """The same in this process, where all is imported already."""
+
+    def here(*words):
+        capfd.readouterr()
+        code = main([str(word) for word in words])
+        return code, *capfd.readouterr()
+
+    return here
+
+
+@pytest.fixture
+def fails(run):
     """The command ends with `code` and one clear line."""
-    got, _, err = run(*words)
-    lines = err.strip().splitlines()
-    assert got == code, err
-    assert len(lines) == 1 and lines[0].startswith("face-studio: ") and "Traceback" not in err, err
-    assert says.lower() in err.lower(), err
+
+    def told(code, *words, says, way=run):
+        got, _, err = way(*words)
+        lines = err.strip().splitlines()
+        assert got == code, err
+        assert len(lines) == 1 and lines[0].startswith("face-studio: ") and "Traceback" not in err, err
+        assert says.lower() in err.lower(), err
+
+    return told
 
 
 @pytest.fixture
@@ -49,18 +67,18 @@ def voice(tmp_path):
 
 
 def test_alone_it_prints_help():
-    code, out, _ = run()
+    code, out, _ = command()
     assert code == 0 and "animate" in out and "doctor" in out
 
 
 def test_version():
     from studio import __version__
 
-    assert run("--version")[:2] == (0, f"face-studio {__version__}\n")
+    assert command("--version")[:2] == (0, f"face-studio {__version__}\n")
 
 
 @pytest.mark.parametrize("verb", ["animate", "edit", "capture", "rig", "stream", "models", "doctor"])
-def test_each_verb_has_help(verb):
+def test_each_verb_has_help(run, verb):
     code, out, _ = run(verb, "--help")
     assert code == 0 and f"face-studio {verb}" in out
 
@@ -84,8 +102,8 @@ def test_help_imports_nothing_heavy():
         assert f"'{heavy}'" not in loaded
 
 
-def test_doctor():
-    code, out, _ = run("doctor")
+def test_doctor(run):
+    code, out, _ = command("doctor")
     assert code == 0 and "python" in out.lower()
     assert isinstance(json.loads(run("doctor", "--json")[1]), dict)
 
@@ -131,14 +149,16 @@ def test_lists_end_where_they_should(words, expected):
         ("capture {voice} --face all -o {tmp}/out.csv", "one face"),
     ],
 )
-def test_wrong_words_exit_2(words, says, tmp_path, voice):
+def test_wrong_words_exit_2(fails, words, says, tmp_path, voice):
     before = sorted(tmp_path.iterdir())
     fails(2, *words.format(face=ASTRONAUT, voice=voice, tmp=tmp_path).split(), says=says)
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_missing_or_read_only_folder_exits_5(tmp_path, voice):
-    fails(5, "animate", ASTRONAUT, "--audio", voice, "-o", tmp_path / "no" / "out.mp4", says="no such folder")
+def test_missing_or_read_only_folder_exits_5(fails, tmp_path, voice):
+    fails(
+        5, "animate", ASTRONAUT, "--audio", voice, "-o", tmp_path / "no" / "out.mp4", says="no such folder", way=command
+    )
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
     if os.access(closed, os.W_OK):
@@ -146,14 +166,14 @@ def test_missing_or_read_only_folder_exits_5(tmp_path, voice):
     fails(5, "edit", ASTRONAUT, "--yaw", 5, "-o", closed / "out.png", says="can't write")
 
 
-def test_unreadable_inputs_exit_3(tmp_path, voice):
+def test_unreadable_inputs_exit_3(fails, tmp_path, voice):
     (tmp_path / "text.mp4").write_text("this is no video\n" * 100)
     (tmp_path / "cut.jpg").write_bytes(ASTRONAUT.read_bytes()[:20000])
     (tmp_path / "empty.wav").write_bytes(b"")
     soundfile.write(tmp_path / "none.wav", np.zeros(0, np.float32), 16000)
     soundfile.write(tmp_path / "nan.wav", np.full(16000, np.nan, np.float32), 16000, subtype="FLOAT")
     out = tmp_path / "out.mp4"
-    fails(3, "animate", ASTRONAUT, "--driver", tmp_path / "text.mp4", "-o", out, says="text.mp4")
+    fails(3, "animate", ASTRONAUT, "--driver", tmp_path / "text.mp4", "-o", out, says="text.mp4", way=command)
     fails(3, "animate", tmp_path / "cut.jpg", "--audio", voice, "-o", out, says="cut.jpg")
     fails(3, "animate", tmp_path / "gone.jpg", "--audio", voice, "-o", out, says="gone.jpg")
     for sound in ("empty.wav", "none.wav", "nan.wav"):
@@ -163,20 +183,20 @@ def test_unreadable_inputs_exit_3(tmp_path, voice):
     assert not list(tmp_path.glob("*out*"))
 
 
-def test_no_face_exits_4(tmp_path, voice):
+def test_no_face_exits_4(fails, run, tmp_path, voice):
     ramp = np.linspace(0, 255, 300, dtype=np.uint8)
     Image.fromarray(np.broadcast_to(ramp[None, :, None], (200, 300, 3)).copy()).save(tmp_path / "wall.png")
     tiny = Image.new("RGB", (512, 512), (200, 200, 200))
     tiny.paste(Image.open(ASTRONAUT).crop((150, 10, 310, 190)).resize((18, 20)), (250, 250))
     tiny.save(tmp_path / "tiny.png")
-    for name in ("wall.png", "tiny.png"):
-        fails(4, "animate", tmp_path / name, "--audio", voice, "-o", tmp_path / "out.mp4", says=name)
+    for name, way in (("wall.png", command), ("tiny.png", run)):
+        fails(4, "animate", tmp_path / name, "--audio", voice, "-o", tmp_path / "out.mp4", says=name, way=way)
         fails(4, "edit", tmp_path / name, "--yaw", 5, "-o", tmp_path / "out.png", says=name)
     assert not list(tmp_path.glob("*out*"))
 
 
 def test_edit_at_zero_keeps_every_pixel(tmp_path):
-    code, out, err = run("edit", ASTRONAUT, "--set", "smile=0", "-o", tmp_path / "out.png")
+    code, out, err = command("edit", ASTRONAUT, "--set", "smile=0", "-o", tmp_path / "out.png")
     assert code == 0, err
     assert np.array_equal(
         np.asarray(Image.open(tmp_path / "out.png")), np.asarray(Image.open(ASTRONAUT).convert("RGB"))
@@ -185,7 +205,7 @@ def test_edit_at_zero_keeps_every_pixel(tmp_path):
 
 
 @pytest.mark.slow
-def test_edit_changes_the_face_and_nothing_far_from_it(tmp_path):
+def test_edit_changes_the_face_and_nothing_far_from_it(run, tmp_path):
     code, _, err = run(
         "edit", ASTRONAUT, "--set", "jawOpen=0.6", "--gaze", "left", "--quiet", "-o", tmp_path / "out.png"
     )
@@ -196,7 +216,7 @@ def test_edit_changes_the_face_and_nothing_far_from_it(tmp_path):
 
 
 @pytest.mark.slow
-def test_sheet(tmp_path):
+def test_sheet(run, tmp_path):
     code, _, err = run("edit", ASTRONAUT, "--sheet", tmp_path / "sheet.png", "--emotion", "joy=1", "anger=1")
     assert code == 0, err
     width, height = Image.open(tmp_path / "sheet.png").size
@@ -205,20 +225,11 @@ def test_sheet(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [".mp4", ".webm", ".gif", "/"])
-def test_animate_sample_in_every_format(tmp_path, voice, ending):
+def test_animate_sample_in_every_format(run, tmp_path, voice, ending):
     target = tmp_path / f"out{ending.rstrip('/')}"
-    code, out, err = run(
-        "animate",
-        "--sample",
-        "--audio",
-        voice,
-        "--size",
-        256,
-        "--fps",
-        24,
-        "-o",
-        f"{target}{'/' if ending == '/' else ''}",
-    )
+    way = command if ending == ".mp4" else run
+    words = ("animate", "--sample", "--audio", voice, "--size", 256, "--fps", 24)
+    code, out, err = way(*words, "-o", f"{target}{'/' if ending == '/' else ''}")
     assert code == 0, err
     assert "36 frames" in out
     if ending == "/":
@@ -232,7 +243,7 @@ def test_animate_sample_in_every_format(tmp_path, voice, ending):
 
 
 @pytest.mark.slow
-def test_silence_gives_a_closed_resting_mouth(tmp_path):
+def test_silence_gives_a_closed_resting_mouth(run, tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(32000, np.float32), 16000)
     code, _, err = run(
         "animate",
@@ -259,7 +270,7 @@ def test_silence_gives_a_closed_resting_mouth(tmp_path):
 
 
 @pytest.mark.slow
-def test_capture_speech_and_drive_with_it(tmp_path, voice):
+def test_capture_speech_and_drive_with_it(run, tmp_path, voice):
     code, out, err = run("capture", voice, "-o", tmp_path / "take.csv")
     assert code == 0, err
     assert "90 frames, 60 fps" in out
@@ -270,7 +281,7 @@ def test_capture_speech_and_drive_with_it(tmp_path, voice):
 
 
 @pytest.mark.slow
-def test_progress_as_json(tmp_path, voice):
+def test_progress_as_json(run, tmp_path, voice):
     code, _, err = run(
         "animate", "--sample", "--audio", voice, "--size", 128, "--progress", "json", "-o", tmp_path / "out.mp4"
     )
@@ -314,7 +325,7 @@ def test_ctrl_c_leaves_no_file(tmp_path, sign):
 
 
 @pytest.mark.slow
-def test_a_video_is_edited_frame_by_frame_and_keeps_its_sound(tmp_path, voice):
+def test_a_video_is_edited_frame_by_frame_and_keeps_its_sound(run, tmp_path, voice):
     clip = tmp_path / "clip.mp4"
     assert run("animate", "--sample", "--audio", voice, "--size", 256, "--fps", 30, "-o", clip)[0] == 0
     code, _out, err = run("edit", clip, "--set", "browInnerUp=0.8", "-o", tmp_path / "out.mp4")
@@ -327,7 +338,7 @@ def test_a_video_is_edited_frame_by_frame_and_keeps_its_sound(tmp_path, voice):
 
 
 @pytest.mark.slow
-def test_a_performance_drives_and_a_bad_number_of_face_is_told(tmp_path, voice):
+def test_a_performance_drives_and_a_bad_number_of_face_is_told(run, fails, tmp_path, voice):
     clip = tmp_path / "clip.mp4"
     assert run("animate", "--sample", "--audio", voice, "--size", 256, "-o", clip)[0] == 0
     code, _, err = run("animate", "--sample", "--driver", clip, "--size", 128, "-o", tmp_path / "out.mp4")

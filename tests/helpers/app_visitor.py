@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
+import io
+import os
 from pathlib import Path
+
+from PIL import Image, ImageStat
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 LONG = 200_000
 """Milliseconds that a result may take on a busy machine."""
 
-SHOTS = Path(tempfile.gettempdir()) / "face-studio-shots"
+SHOTS = os.environ.get("FACE_STUDIO_SHOTS")
 
 
 class Visitor:
@@ -69,6 +72,17 @@ class Visitor:
         input_.wait_for()
         self.page.wait_for_function("([e, v]) => e.value == v", arg=[input_.element_handle(), value], timeout=LONG)
 
+    def wait_for_picture(self, part):
+        """Waits until something is drawn in a part of the page, such as a canvas."""
+        part.wait_for()
+        for _ in range(LONG // 1000):
+            with Image.open(io.BytesIO(part.screenshot())) as picture:
+                if max(ImageStat.Stat(picture.convert("RGB")).stddev) > 10:
+                    return
+            self.page.wait_for_timeout(1000)
+        raise AssertionError("nothing was drawn")
+
     def shoot(self, name):
-        SHOTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=SHOTS / f"{name}-{self.page.viewport_size['width']}.png")
+        if SHOTS:
+            Path(SHOTS).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=Path(SHOTS) / f"{name}-{self.page.viewport_size['width']}.png")

@@ -80,3 +80,15 @@ def known_head() -> tuple[Rig, FlameAsset]:
     """The mean embedded head, and it as FLAME."""
     rig = embedded_head()
     return rig, asset_of(rig)
+
+
+def check_gradients(engine, codes) -> None:
+    """From projected landmarks to every parameter, so that users can fit."""
+    from avatars.flame.camera import project
+
+    codes = codes._each(lambda value: value.clone().requires_grad_())
+    flame = engine.flame()
+    seen = project(flame.landmarks(codes.head(flame)), codes.camera)[..., :2]
+    ((seen - 0.1) ** 2).mean().backward()
+    for name in ("shape", "expression", "rotation", "jaw", "camera"):
+        assert getattr(codes, name).grad.abs().max() > 0, name

@@ -45,6 +45,7 @@ def build(desk: Desk) -> None:
             idle=limits.idle / 60, megapixels=limits.megapixels, seconds=limits.seconds, megabytes=limits.megabytes
         )
     )
-    report = gr.Code(label="Doctor", language=None, interactive=False, lines=8)
-    gr.Button("Examine this installation", elem_id="doctor-go").click(doctor, None, report, api_name="doctor")
+    go = gr.Button("Examine this installation", elem_id="doctor-go")
+    report = gr.Code(label="Doctor", language=None, interactive=False, lines=4, elem_id="doctor-report")
+    go.click(doctor, None, report, api_name="doctor")
     gr.Code(PYTHON, label="From Python", language="python", interactive=False)

@@ -7,7 +7,8 @@ import gradio as gr
 from demos.app.desk import Desk, told
 from demos.app.engines import DRAWS, SPEAKS, avatar, speaker
 from demos.app.memory import remember
-from demos.app.parts import FACES, PORTRAIT, SPEECH, WORK, line, names, read_face, stem, stops
+from demos.app.mirror import mirror
+from demos.app.parts import FACES, PORTRAIT, QUIET, SPEECH, WORK, line, names, read_face, sample, stem, stops
 from demos.app.speak import speak, voices
 from studio.errors import UsageError
 
@@ -112,11 +113,19 @@ def build(desk: Desk) -> None:
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
             portrait = gr.Image(
-                label="Portrait", type="filepath", image_mode=None, sources=["upload", "webcam"], height=300
+                label="Portrait",
+                type="filepath",
+                image_mode=None,
+                sources=["upload", "webcam"],
+                height=300,
+                render=False,
             )
-            with gr.Tabs():
-                with gr.Tab("Recording"):
-                    audio = gr.Audio(label="Speech", type="filepath", sources=["upload", "microphone"])
+            audio = gr.Audio(label="Speech", type="filepath", sources=["upload", "microphone"], render=False)
+            sampled = sample([PORTRAIT, SPEECH], [portrait, audio], "The sample portrait and speech", "animate")
+            portrait.render()
+            with gr.Tabs() as kinds:
+                with gr.Tab("Recording", id="recording"):
+                    audio.render()
                 with gr.Tab("Text"):
                     text = gr.Textbox(
                         label="Words to say",
@@ -135,6 +144,9 @@ def build(desk: Desk) -> None:
                     )
                 with gr.Tab("Performance"):
                     driver = gr.Video(label="Video to copy", sources=["upload", "webcam"])
+                with gr.Tab("Live"):
+                    face = gr.Dropdown([*FACES, "all"], value="1", label="Face", info="the largest is 1", render=False)
+                    mirror(desk, portrait, face)
             with gr.Accordion("Expression and life", open=False):
                 emotion = gr.Dropdown([NO_EMOTION, *emotion_names()], value=NO_EMOTION, label="Emotion")
                 strength = gr.Slider(0, 1, 0.5, step=0.05, label="Strength of the emotion")
@@ -147,7 +159,7 @@ def build(desk: Desk) -> None:
                 speaks = gr.Dropdown(list(SPEAKS), value="lips", label="What turns speech into motion")
             with gr.Accordion("Picture", open=False):
                 size = gr.Dropdown(SIZES, value=SIZES[0], label="Longer side", info="pixels", allow_custom_value=True)
-                face = gr.Dropdown([*FACES, "all"], value="1", label="Face", info="the largest is 1")
+                face.render()
                 seed = gr.Number(0, label="Seed", precision=0, info="another number, other blinks and nods")
                 motion = gr.Checkbox(False, label="Also the motion, as Live Link Face CSV")
         with gr.Column(scale=1, min_width=320):
@@ -161,17 +173,10 @@ def build(desk: Desk) -> None:
     inputs += [size, face, seed, motion, engine, speaks]
     event = go.click(animate, inputs, [video, files, summary], api_name="animate", show_progress_on=video, **WORK)
     stops(desk, stop, event)
+    sampled.then(lambda: gr.Tabs(selected="recording"), None, kinds, **QUIET)
     kept = {"voice": voice, "emotion": emotion, "strength": strength, "blink": blink, "gaze": gaze, "nod": nod}
     kept |= {"intensity": intensity, "size": size, "seed": seed, "motion": motion, "engine": engine, "speaks": speaks}
     remember(desk.kept[TITLE], kept)
-    gr.Examples(
-        [[PORTRAIT, SPEECH]],
-        [portrait, audio],
-        label="Try this",
-        example_labels=["The sample portrait and speech"],
-        cache_examples=False,
-        api_name="animate_example",
-    )
 
 
 def _size(text: str) -> int:

@@ -10,7 +10,7 @@ import gradio as gr
 from demos.app.desk import Desk, told
 from demos.app.engines import SEES, watcher
 from demos.app.memory import remember
-from demos.app.parts import FACES, SPEECH, WORK, line, names, one_of, read_face, stem, stops
+from demos.app.parts import FACES, QUIET, SPEECH, WORK, line, names, one_of, read_face, sample, stem, stops
 from studio.errors import UsageError
 
 TITLE = "Capture"
@@ -22,8 +22,11 @@ FORMATS = (
     ("NPZ", "npz"),
     ("JSON", "json"),
 )
-CURVES = 6
+CURVES = 4
 """Shapes that are drawn: those that move most."""
+
+ALIKE = 0.05
+"""Left and right that never differ by more are drawn as one."""
 
 POINTS = 400
 """Points of a curve at most."""
@@ -100,13 +103,15 @@ def build(desk: Desk) -> None:
 
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
-            with gr.Tabs():
-                with gr.Tab("Video"):
+            audio = gr.Audio(label="Speech", type="filepath", sources=["upload", "microphone"], render=False)
+            sampled = sample([SPEECH], [audio], "The sample speech", "capture")
+            with gr.Tabs() as kinds:
+                with gr.Tab("Video", id="video"):
                     video = gr.Video(label="Performance", sources=["upload", "webcam"])
                     face = gr.Dropdown(FACES, value="1", label="Face", info="the largest is 1")
                     model = gr.Dropdown(list(SEES), value="embedded", label="Engine", info="what sees the face")
-                with gr.Tab("Speech"):
-                    audio = gr.Audio(label="Speech", type="filepath", sources=["upload", "microphone"])
+                with gr.Tab("Speech", id="speech"):
+                    audio.render()
                     transcript = gr.Textbox(
                         value="", label="Transcript", info="what it says, where you know it: lips get surer", lines=2
                     )
@@ -121,7 +126,15 @@ def build(desk: Desk) -> None:
                 go = gr.Button("Capture", variant="primary", elem_id="capture-go")
                 stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
             plot = gr.LinePlot(
-                label="Curves of what moves most", x="seconds", y="weight", color="shape", height=400, y_lim=[0, 1]
+                title="Curves of what moves most",
+                show_label=False,
+                label="Curves of what moves most",
+                x="seconds",
+                y="weight",
+                color="shape",
+                color_title=" ",
+                height=400,
+                y_lim=[0, 1],
             )
             files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
             summary = gr.Markdown(label="summary", elem_classes="summary")
@@ -129,14 +142,7 @@ def build(desk: Desk) -> None:
     event = go.click(capture, inputs, [plot, files, summary], api_name="capture", show_progress_on=plot, **WORK)
     stops(desk, stop, event)
     remember(desk.kept[TITLE], {"formats": formats, "fps": fps, "life": life, "visemes": visemes, "model": model})
-    gr.Examples(
-        [[SPEECH]],
-        [audio],
-        label="Try this",
-        example_labels=["The sample speech"],
-        cache_examples=False,
-        api_name="capture_example",
-    )
+    sampled.then(lambda: gr.Tabs(selected="speech"), None, kinds, **QUIET)
 
 
 def curves(motion: Any) -> Any:
@@ -147,8 +153,12 @@ def curves(motion: Any) -> Any:
     from studio.arkit import ARKIT
 
     step = max(1, -(-len(motion) // POINTS))
-    weights = motion.weights[::step]
     seconds = np.arange(len(motion))[::step] / float(motion.fps)
-    order = np.argsort(-motion.weights.std(0), kind="stable")[:CURVES]
-    parts = [pandas.DataFrame({"seconds": seconds, "weight": weights[:, k], "shape": ARKIT[k]}) for k in order]
+    found: dict[str, np.ndarray] = dict(zip(ARKIT, motion.weights.T, strict=True))
+    for left in [name for name in ARKIT if name.endswith("Left")]:
+        both, right = left.removesuffix("Left"), left.removesuffix("Left") + "Right"
+        if right in found and np.abs(found[left] - found[right]).max(initial=0.0) <= ALIKE:
+            found[both] = 0.5 * (found.pop(left) + found.pop(right))
+    most = sorted(found, key=lambda name: -found[name].std())[:CURVES]
+    parts = [pandas.DataFrame({"seconds": seconds, "weight": found[name][::step], "shape": name}) for name in most]
     return pandas.concat(parts, ignore_index=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,15 @@ from demos.app.desk import Desk, Job, told
 from demos.app.engines import DRAWS, avatar
 from demos.app.knobs import edit_sliders, read_positions
 from demos.app.memory import remember
-from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, one_of, read_face, stem, stops, table
+from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, one_of, read_face, sample, stem, stops, table
 from demos.app.recipes import Edit
+from demos.app.reel import Reel
 from demos.app.sliders import Sliders
 from studio.errors import UsageError
 
 TITLE = "Edit"
 PREVIEW = 640
 """Pixels of the longer side of a preview, at most."""
-
-QUALITY = 85
-"""Of a preview's JPEG."""
-
-KEPT = 30
-"""Pictures of a preview that stay on disk: a browser asks for them a while after, when sliders are dragged fast."""
 
 _GIVE = "a photo or a video"
 
@@ -43,9 +37,8 @@ class Preview:
         picture = next(iter(Clip.open(source).frames())).image if video else read_image(source)
         size = PREVIEW if max((picture if video else picture.rgb).shape[:2]) > PREVIEW else None
         self.everyone = ExpressionEditPipeline(avatar=avatar(engine)).prepare(picture, face="all", size=size)
-        self.folder, self._count = folder, itertools.count()
-        folder.mkdir(parents=True, exist_ok=True)
-        self.before = self._show(self.everyone())
+        self.reel = Reel(folder)
+        self.before = self.reel.show(self.everyone().image)
         self._ready: dict[int | str, Any] = {}
         self.of(0).warm()
 
@@ -63,23 +56,14 @@ class Preview:
         shown = []
         for number, face in enumerate(portrait.faces, 1):
             x0, y0, x1, y1 = (max(0, round(float(edge))) for edge in face.box)
-            path = self.folder / f"face-{number}.jpg"
-            _write(path, portrait.rgb[y0:y1, x0:x1])
-            shown.append((str(path), f"face {number}"))
+            path = self.reel.write(f"face-{number}", portrait.rgb[y0:y1, x0:x1])
+            shown.append((path, f"face {number}"))
         return shown
 
     def show(self, edit: Edit) -> str:
         """The edited picture's path."""
         settings = edit.arguments()
-        return self._show(self.of(settings.pop("face", 0))(**settings))
-
-    def _show(self, still: Any) -> str:
-        number = next(self._count)
-        path = self.folder / f"preview-{number}.jpg"
-        _write(path, still.image)
-        if number > KEPT:  # the first is what it was before
-            (self.folder / f"preview-{number - KEPT}.jpg").unlink(missing_ok=True)
-        return str(path)
+        return self.reel.show(self.of(settings.pop("face", 0))(**settings).image)
 
 
 def build(desk: Desk) -> None:
@@ -192,35 +176,43 @@ def build(desk: Desk) -> None:
 
     with gr.Row():
         with gr.Column(scale=2, min_width=260):
+            photo = gr.Image(
+                label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam"], height=260, render=False
+            )
+            sample([PORTRAIT], [photo], "The sample portrait", "edit")
             with gr.Tabs():
                 with gr.Tab("Photo"):
-                    photo = gr.Image(
-                        label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam"], height=260
-                    )
+                    photo.render()
                 with gr.Tab("Video"):
                     video = gr.Video(label="Video", sources=["upload", "webcam"], height=260)
             picker = gr.Gallery(label="Faces", columns=3, height=180, visible=False, allow_preview=False)
             face = gr.Dropdown(FACES[:1], value="1", label="Face to edit", allow_custom_value=True)
             engine = gr.Dropdown(list(DRAWS), value="photo", label="Engine", info="what draws the face")
-        with gr.Column(scale=4, min_width=300, elem_classes="stage"):
-            shown = gr.ImageSlider(
-                label="Before and after", type="filepath", interactive=False, slider_position=12, elem_id="edit-preview"
-            )
-            with gr.Row():
-                go = gr.Button("Save in full size", variant="primary", elem_id="edit-go")
-                stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
+        with gr.Column(scale=4, min_width=300, elem_classes="stay unfold"):
+            with gr.Column(elem_classes="held"):
+                shown = gr.ImageSlider(
+                    label="Before and after",
+                    type="filepath",
+                    interactive=False,
+                    slider_position=12,
+                    elem_id="edit-preview",
+                )
+                with gr.Row():
+                    go = gr.Button("Save in full size", variant="primary", elem_id="edit-go")
+                    stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
+            with gr.Column(elem_classes="last"):
+                files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
+                summary = gr.Markdown(label="summary", elem_classes="summary")
+                with gr.Accordion("The same from elsewhere", open=False) as elsewhere:
+                    command = gr.Code(
+                        label="On the command line", language="shell", interactive=False, lines=1, wrap_lines=True
+                    )
+                    program = gr.Code(label="In Python", language="python", interactive=False, lines=4, wrap_lines=True)
         with gr.Column(scale=3, min_width=300):
-            with gr.Row():
-                camera = gr.Checkbox(False, label="Look into the camera", min_width=160)
-                reset = gr.Button("All sliders back", size="sm", min_width=120)
+            with gr.Row(equal_height=True):
+                camera = gr.Checkbox(False, label="Look into the camera", scale=2, min_width=200)
+                reset = gr.Button("All sliders back", size="sm", scale=1, min_width=100)
             sliders = Sliders(edit_sliders(), label="What to change", elem_id="edit-sliders")
-    with gr.Row():
-        with gr.Column(min_width=300):
-            files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
-            summary = gr.Markdown(label="summary", elem_classes="summary")
-        with gr.Column(min_width=300), gr.Accordion("The same from elsewhere", open=False) as elsewhere:
-            command = gr.Code(label="On the command line", language="shell", interactive=False)
-            program = gr.Code(label="In Python", language="python", interactive=False)
 
     inputs, recipes = [photo, video, engine, sliders, face, camera], [command, program]
     event = go.click(make_from_sliders, inputs, [files, summary], api_visibility="private", **WORK)
@@ -241,14 +233,6 @@ def build(desk: Desk) -> None:
     back = reset.click(lambda: [False, {}], None, [camera, sliders], **QUIET)
     back.success(follow, inputs, shown, **live).success(tell, inputs, recipes, **live)
     back.success(**keep)
-    gr.Examples(
-        [[PORTRAIT]],
-        [photo],
-        label="Try this",
-        example_labels=["The sample portrait"],
-        cache_examples=False,
-        api_name="edit_example",
-    )
     _endpoint(edit)
 
 
@@ -274,10 +258,3 @@ def _check(desk: Desk, source: str) -> None:
     from pipelines.output import is_video
 
     (desk.limits.check_video if is_video(source) else desk.limits.check_picture)(source)
-
-
-def _write(path: Path, image: Any) -> None:
-    """A picture for the screen alone: small enough to come in one piece."""
-    from PIL import Image
-
-    Image.fromarray(image).save(path, "JPEG", quality=QUALITY)

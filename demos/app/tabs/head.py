@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from demos.app.desk import Desk, told
 from demos.app.engines import HEADS, builder
 from demos.app.knobs import head_sliders
 from demos.app.memory import remember
-from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, read_face, stem, stops
+from demos.app.parts import FACES, PORTRAIT, QUIET, WORK, line, names, read_face, sample, stem, stops
+from demos.app.reel import Reel
 from demos.app.sliders import Sliders
 from studio.errors import Cancelled, UsageError
 
@@ -27,9 +27,6 @@ FORMATS = (
 VIEW = (360, 360)
 """Pixels of the picture that follows the sliders."""
 
-KEPT = 30
-"""Of those pictures stay on disk, for a browser that asks late."""
-
 
 class Sculpture:
     """A photo's head, and the pictures of it under the sliders that were shown last."""
@@ -39,19 +36,14 @@ class Sculpture:
         from pipelines import ReconstructionPipeline
 
         self.head = ReconstructionPipeline(builder(model))(photo, face=face)
-        self._draw, self.folder, self._count = RigRenderer(self.head.rig, VIEW), folder, itertools.count()
-        folder.mkdir(parents=True, exist_ok=True)
+        self._draw, self._reel = RigRenderer(self.head.rig, VIEW), Reel(folder)
 
     def show(self, shape: dict[str, float], turn: float) -> str:
         """Path of a picture of the head, turned by so many degrees."""
-        from PIL import Image
-
-        rig, number = self.head.shaped(shape).rig, next(self._count)
-        picture = self._draw.draw(rig.vertices(self.head.weights * 0), self._draw.view(math.radians(turn)))
-        path = self.folder / f"view-{number}.jpg"
-        Image.fromarray(picture).save(path, "JPEG", quality=88)
-        (self.folder / f"view-{number - KEPT}.jpg").unlink(missing_ok=True)
-        return str(path)
+        rig = self.head.shaped(shape).rig
+        return self._reel.show(
+            self._draw.draw(rig.vertices(self.head.weights * 0), self._draw.view(math.radians(turn)))
+        )
 
 
 def build(desk: Desk) -> None:
@@ -136,14 +128,18 @@ def build(desk: Desk) -> None:
 
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
-            photo = gr.Image(label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam"], height=300)
+            photo = gr.Image(
+                label="Photo", type="filepath", image_mode=None, sources=["upload", "webcam"], height=260, render=False
+            )
+            sample([PORTRAIT], [photo], "The sample portrait", "head")
+            photo.render()
             face = gr.Dropdown(FACES, value="1", label="Face", info="the largest is 1")
             model = gr.Dropdown(list(HEADS), value="embedded", label="Engine", info="what makes the head")
             with gr.Accordion("Let it speak", open=False):
                 audio = gr.Audio(label="Speech", type="filepath", sources=["upload", "microphone"])
             formats = gr.CheckboxGroup(list(FORMATS), value=["glb"], label="Files")
             turntable = gr.Checkbox(False, label="Also a video of it, once round")
-        with gr.Column(scale=3, min_width=300):
+        with gr.Column(scale=3, min_width=300, elem_classes="stay last"):
             with gr.Row():
                 go = gr.Button("Make the head", variant="primary", elem_id="head-go")
                 stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
@@ -152,8 +148,9 @@ def build(desk: Desk) -> None:
             summary = gr.Markdown(label="summary", elem_classes="summary")
             with gr.Accordion("Turntable", open=False):
                 video = gr.Video(label="Once round", interactive=False)
-        with gr.Column(scale=2, min_width=280):
-            with gr.Group(elem_classes="stage"):
+            gr.Markdown("What the photo doesn't show is filled in: a side view is plausible rather than true.")
+        with gr.Column(scale=3, min_width=300):
+            with gr.Column(elem_classes="stay held"):
                 view = gr.Image(
                     label="Its shape, live", type="filepath", interactive=False, height=280, elem_id="head-view"
                 )
@@ -172,12 +169,3 @@ def build(desk: Desk) -> None:
     back = again.click(lambda: {}, None, shape, **QUIET)
     back.success(follow, seen, view, **live)
     back.success(**keep)
-    gr.Markdown("What the photo doesn't show is filled in: a side view is plausible rather than true.")
-    gr.Examples(
-        [[PORTRAIT]],
-        [photo],
-        label="Try this",
-        example_labels=["The sample portrait"],
-        cache_examples=False,
-        api_name="head_example",
-    )

@@ -8,12 +8,12 @@ from typing import Any
 import gradio as gr
 
 from demos.app.desk import Desk, toast, told
-from demos.app.parts import WORK, stops
+from demos.app.parts import QUIET, WORK, stops
 from studio.errors import FaceStudioError, UsageError
 
 TITLE = "Models"
 COLUMNS = ["name", "what", "installed", "commercial", "licence", "where its authors give it"]
-WIDTHS = ["11%", "17%", "9%", "10%", "30%", "23%"]
+WIDTHS = ["130px", "170px", "100px", "110px", "380px", "322px"]
 WORDS = """
 The studio works without any of these, and none is ever downloaded unasked. **Get** fetches a model whose authors give
 it on the Hugging Face hub; the others you get from their authors and put into the folder of models on this computer
@@ -56,6 +56,18 @@ def build(desk: Desk) -> None:
     from studio.weights import MODELS
 
     gr.Markdown(WORDS.format(folder="~/.face-studio/models"))
+    with gr.Row():
+        with gr.Column(scale=1, min_width=300):
+            name = gr.Dropdown(
+                list(MODELS), value=next(iter(MODELS)), label="Model", info="or press its line in the table"
+            )
+            with gr.Row():
+                ask = gr.Button("Get", min_width=80, elem_id="get-go")
+                go = gr.Button("Verify", variant="primary", min_width=80, elem_id="verify-go")
+                stop = gr.Button("Stop", variant="stop", min_width=80)
+            turn = gr.Button("Convert to .safetensors", elem_id="convert-go")
+        with gr.Column(scale=2, min_width=300):
+            report = gr.Textbox(label="Result", lines=7, interactive=False)
     shown = gr.Dataframe(
         table(),
         headers=COLUMNS,
@@ -63,20 +75,20 @@ def build(desk: Desk) -> None:
         wrap=True,
         label="Published models",
         column_widths=WIDTHS,
-        max_height=800,
+        max_height=900,
+        pinned_columns=1,
+        elem_id="models-table",
     )
-    with gr.Row():
-        name = gr.Dropdown(list(MODELS), value=next(iter(MODELS)), label="Model", scale=2)
-        gr.Button("Look again", scale=1).click(models, None, shown, api_name="models")
-    with gr.Row():
-        ask = gr.Button("Get", scale=1, elem_id="get-go")
-        go = gr.Button("Verify", variant="primary", scale=1, elem_id="verify-go")
-        turn = gr.Button("Convert to .safetensors", scale=1, elem_id="convert-go")
-        stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
-    report = gr.Textbox(label="Result", lines=4, interactive=False)
+    shown.select(pressed, None, name, **QUIET)
+    gr.Button("Look again", size="sm").click(models, None, shown, api_name="models")
     go.click(verify, name, report, api_name="verify", **WORK)
     turn.click(change, name, report, api_visibility="private", **WORK)
     stops(desk, stop, ask.click(fetch, name, [report, shown], api_visibility="private", **WORK))
+
+
+def pressed(event: gr.SelectData) -> str:
+    """The model whose line was pressed."""
+    return str(event.row_value[0])
 
 
 def at_home(desk: Desk) -> None:
