@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageStat
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-LONG = 200_000
+LONG = 60_000
 """Milliseconds that a result may take on a busy machine."""
 
 SHOTS = os.environ.get("FACE_STUDIO_SHOTS")

@@ -33,6 +33,12 @@ def made(request):
     return tiny.tiny_pipelines()[request.param]()
 
 
+@pytest.fixture(params=["portrait-img2img", "portrait-xl"])
+def one(request):
+    """As `made`, of each family one: for what all share."""
+    return tiny.tiny_pipelines()[request.param]()
+
+
 def again(inputs: dict, **more) -> dict:
     """The same arguments with a fresh generator."""
     return {**inputs, "generator": torch.Generator().manual_seed(0), **more}
@@ -207,8 +213,8 @@ def control(pipe) -> dict:
     return {"control_image": np.full((tiny.SIDE, tiny.SIDE, 3), 200, np.uint8)}
 
 
-def test_what_is_left_out_stays_out(made, tmp_path) -> None:
-    pipe, inputs = made
+def test_what_is_left_out_stays_out(one, tmp_path) -> None:
+    pipe, inputs = one
     text = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
     for name in set(pipe._optional_components) - set(text):
         setattr(pipe, name, None)
@@ -219,8 +225,8 @@ def test_what_is_left_out_stays_out(made, tmp_path) -> None:
     assert np.abs(other(**again(inputs)).images - before).max() < 1e-5
 
 
-def test_halves_are_saved_as_a_variant_and_compute(made, tmp_path) -> None:
-    pipe, inputs = made
+def test_halves_are_saved_as_a_variant_and_compute(one, tmp_path) -> None:
+    pipe, inputs = one
     more = control(pipe)
     pipe.to(torch.bfloat16)
     half = pipe(**again(inputs), **more).images
@@ -267,8 +273,8 @@ def test_kinds_are_made_of_each_other(made) -> None:
     assert np.abs(back(**again(inputs)).images - before).max() < 1e-4
 
 
-def test_a_call_is_interrupted(made) -> None:
-    pipe, inputs = made
+def test_a_call_is_interrupted(one) -> None:
+    pipe, inputs = one
     kept = []
 
     def look(pipeline, step, timestep, tensors):
@@ -309,8 +315,8 @@ def test_further_arguments_do_what_they_do_in_diffusers(made) -> None:
             assert np.abs(pipe(**again(inputs), **more).images - wanted).max() < 1e-4, more
 
 
-def test_prompts_are_encoded_apart(made) -> None:
-    pipe, inputs = made
+def test_prompts_are_encoded_apart(one) -> None:
+    pipe, inputs = one
     wanted = pipe(**again(inputs)).images
     text = {k: v for k, v in pipe.components.items() if k.startswith(("text_encoder", "tokenizer"))}
     reader = type(pipe)(**{k: text.get(k) for k in pipe.components})
@@ -322,8 +328,8 @@ def test_prompts_are_encoded_apart(made) -> None:
     assert np.abs(painter(**given, **dict(zip(names, rows))).images - wanted).max() < 1e-5
 
 
-def test_switches_go_on_and_off(made) -> None:
-    pipe, inputs = made
+def test_switches_go_on_and_off(one) -> None:
+    pipe, inputs = one
     before = pipe(**again(inputs)).images
     processors = {k: type(v) for k, v in pipe.unet.attn_processors.items()}
     pipe.enable_freeu(s1=0.9, s2=0.2, b1=1.2, b2=1.4)
@@ -343,8 +349,8 @@ def test_switches_go_on_and_off(made) -> None:
     assert np.array_equal(pipe(**again(inputs)).images, before)
 
 
-def test_a_large_batch_is_decoded_in_slices_and_tiles(made) -> None:
-    pipe, inputs = made
+def test_a_large_batch_is_decoded_in_slices_and_tiles(one) -> None:
+    pipe, inputs = one
     whole = pipe(**again(inputs), num_images_per_prompt=2).images
     pipe.vae.enable_slicing()
     assert np.abs(pipe(**again(inputs), num_images_per_prompt=2).images - whole).max() < 1e-4
@@ -355,8 +361,8 @@ def test_a_large_batch_is_decoded_in_slices_and_tiles(made) -> None:
     assert np.array_equal(pipe(**again(inputs), num_images_per_prompt=2).images, whole)
 
 
-def test_the_progress_bar_is_set(made, capsys) -> None:
-    pipe, inputs = made
+def test_the_progress_bar_is_set(one, capsys) -> None:
+    pipe, inputs = one
     for hidden in (True, False):
         pipe.set_progress_bar_config(disable=hidden)
         capsys.readouterr()
