@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageStat
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-LONG = 60_000
+LONG = 200_000
 """Milliseconds that a result may take on a busy machine."""
 
 SHOTS = os.environ.get("FACE_STUDIO_SHOTS")
@@ -50,8 +50,9 @@ class Visitor:
 
     def results(self, tab, folder, count=1):
         """The files that a tab offers, downloaded: {name: path}."""
-        links = tab.locator(".files a[download]")
-        links.nth(count - 1).wait_for(timeout=LONG)
+        links, toast = tab.locator(".files a[download]"), self.page.locator(".toast-body.error").first
+        links.nth(count - 1).or_(toast).first.wait_for(timeout=LONG)
+        assert not toast.is_visible(), toast.inner_text()
         got = {}
         for k in range(links.count()):
             with self.page.expect_download() as waiting:
