@@ -128,7 +128,7 @@ class GenerationPipeline:
             more["config"] = os.fspath(config)
         pipe = open_pipeline(
             model,
-            **typed(None if kind == torch.float32 else kind),
+            **typed(kind),
             **({"controlnet": controlnet} if controlnet else {}),
             **more,
         )

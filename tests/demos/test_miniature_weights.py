@@ -82,7 +82,7 @@ def test_the_command_line_makes_portraits_offline(tmp_path, capsys):
     words += ["--pose", str(ASTRONAUT)]
     for name, more in {"calm": [], "open": ["--set", "jawOpen=1"], "again": ["--set", "jawOpen=1"]}.items():
         assert main([*words, *more, "-o", str(places[name])]) == 0
-    assert "miniature" in capsys.readouterr().err
+    assert "miniature" in capsys.readouterr().out
     calm, wide, again = (read_image(place).rgb for place in places.values())
     assert calm.shape == (64, 64, 3)
     np.testing.assert_array_equal(wide, again)
