@@ -4,7 +4,7 @@
     torchrun --nproc-per-node 4 -m demos.train_miniature work/ demos/assets/miniature      # the same, by four processes
 
 Needs torch, diffusers and transformers (`pip install "face-studio[models]"`). Every part trains for its `--minutes` of
-a core's time, an hour and three quarters in all. A training that was stopped goes on where its checkpoint in `work/`
+a core's time, two hours and a quarter in all. A training that was stopped goes on where its checkpoint in `work/`
 is.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-STAGES = {"autoencoder": 12.0, "judge": 12.0, "diffusion": 50.0, "control": 12.0, "ctrlora": 12.0}
+STAGES = {"autoencoder": 12.0, "judge": 12.0, "diffusion": 80.0, "control": 20.0, "ctrlora": 9.0}
 """Minutes for each part."""
 
 
