@@ -67,6 +67,7 @@ class GenerationPipeline:
     numbers    makes an Expression Adapter's (55,) of ARKit weights (52,), where one is loaded; without it SMIRK looks
                at the reference picture.
     smirk      SMIRK's encoder or its checkpoint (default: where published models lie), opened when it is needed.
+    guidance   of calls that name none (default: diffusers' own for the model).
     tracker    finds faces (default `controls.tracker.FaceTracker`).
     """
 
@@ -78,11 +79,12 @@ class GenerationPipeline:
         camera: Camera | None = None,
         numbers: Callable[[np.ndarray], np.ndarray] | None = None,
         smirk: Any = None,
+        guidance: float | None = None,
         tracker: Any = None,
     ) -> None:
         from pipelines.diffusion.numbers import SmirkNumbers
 
-        self.pipe, self.camera, self.numbers = pipe, camera, numbers
+        self.pipe, self.camera, self.numbers, self.guidance = pipe, camera, numbers, guidance
         self._smirk, self._preview = SmirkNumbers(smirk), None
         self.condition = [condition] if isinstance(condition, str) else list(condition)
         self._tracker = tracker
@@ -206,6 +208,7 @@ class GenerationPipeline:
         weights, head, asked = self._asked(expression, given, pose, change)
         said = self._said(prompt, weights, head, emotion, asked) if words else prompt
         call: dict[str, Any] = {"prompt": said, "negative_prompt": negative, "num_inference_steps": steps, **options}
+        guidance = self.guidance if guidance is None else guidance
         if guidance is not None:
             call["guidance_scale"] = guidance
         call["width"], call["height"] = self._size(size)

@@ -8,6 +8,9 @@ from typing import Any
 from demos.miniature import FOLDER
 from studio.errors import WeightsError
 
+GUIDANCE = 3.0
+"""More of it burns the pictures out where words, adapters and ControlNet ask for the same."""
+
 
 def open_maker(lora: Mapping[str, float] | None = None) -> Any:
     """A `GenerationPipeline` of the miniature with its ControlNet and adapters. Raises WeightsError where it isn't in
@@ -27,6 +30,7 @@ def open_maker(lora: Mapping[str, float] | None = None) -> Any:
         lora=lora,
         camera=pictures.CAMERA,
         numbers=people.expression_numbers,
+        guidance=GUIDANCE,
     )
     make.pipe.load_identity(FOLDER / opening.IDENTITY, kind="faceid")
     make.pipe.load_identity(FOLDER / opening.EXPRESSION, kind="expression")
