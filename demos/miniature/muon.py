@@ -18,10 +18,8 @@ class Muon(torch.optim.Optimizer):
     A step's size is that of AdamW at the same learning rate (Liu et al. 2025, section 2.2).
     """
 
-    def __init__(
-        self, weights: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.01
-    ) -> None:
-        super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+    def __init__(self, weights: Iterable[Tensor], lr: float, weight_decay: float = 0.01) -> None:
+        super().__init__(weights, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
