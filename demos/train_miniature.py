@@ -21,12 +21,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, help="folder for pictures and checkpoints")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--people", type=int, default=1200)
+    parser.add_argument("--people", type=int, default=2400)
     parser.add_argument("--each", type=int, default=16, help="pictures of a person")
     parser.add_argument(
         "--minutes", action="append", default=[], metavar="PART=MINUTES", help=f"of {', '.join(STAGES)}"
     )
     parser.add_argument("--until", choices=list(STAGES), help="stop after this part")
+    parser.add_argument("--start", type=Path, metavar="FOLDER", help="a miniature whose parts to go on from")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     minutes = dict(STAGES)
@@ -37,7 +38,8 @@ def main() -> None:
         minutes[part] = float(number)
     from demos.miniature.make import make
 
-    make(args.work, args.output, minutes, people=args.people, each=args.each, seed=args.seed, until=args.until)
+    drawn = dict(people=args.people, each=args.each, seed=args.seed)
+    make(args.work, args.output, minutes, **drawn, until=args.until, start=args.start)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,16 @@ WORDS = (
 )
 
 
+class Camera(gr.Image):
+    """A camera that tells the page how often it shall send a picture; Gradio's own keeps it to itself, and the page
+    then sends one a second."""
+
+    is_template = True  # to the page it is an Image
+
+    def get_config(self, cls: type | None = None) -> dict[str, Any]:
+        return {**super().get_config(cls), "stream_every": EVERY}
+
+
 def mirror(desk: Desk, portrait: gr.Image, face: gr.Dropdown) -> None:
     """Camera and portrait side by side; to be placed where the tab has room for it."""
 
@@ -50,7 +60,7 @@ def mirror(desk: Desk, portrait: gr.Image, face: gr.Dropdown) -> None:
 
     gr.Markdown(WORDS)
     with gr.Row():
-        camera = gr.Image(
+        camera = Camera(
             label="Camera",
             sources=["webcam"],
             streaming=True,
@@ -68,8 +78,6 @@ def mirror(desk: Desk, portrait: gr.Image, face: gr.Dropdown) -> None:
             min_width=140,
             elem_id="mirror-portrait",
         )
-    known = camera.get_config  # the page's camera wants to know how often as well: without, it is once a second
-    camera.get_config = lambda *given: {**known(*given), "stream_every": EVERY}
     camera.stream(
         follow,
         [camera, portrait, face],

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from demos.miniature import SIDE, training
 from demos.miniature.album import Album
+from demos.miniature.features import feature_weights
 from demos.miniature.training import Workers
 
 CROP = 32
@@ -48,32 +49,46 @@ def edges(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
 
 
-def reconstruction_loss(made: Tensor, wanted: Tensor) -> Tensor:
-    """Mean distance of colours and of edges, which are what an expression is seen by."""
-    slopes = sum((a - b).abs().mean() for a, b in zip(edges(made), edges(wanted), strict=True))
-    return (made - wanted).abs().mean() + 0.5 * slopes + (made - wanted).square().mean()
+def reconstruction_loss(made: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+    """Mean distance of colours and of edges, which are what an expression is seen by; weights (N, 1, H, W)."""
+    slopes = sum(
+        (w * (a - b).abs()).mean()
+        for a, b, w in zip(edges(made), edges(wanted), (weights[..., 1:], weights[..., 1:, :]), strict=True)
+    )
+    error = made - wanted
+    return (weights * error.abs()).mean() + 0.5 * slopes + (weights * error.square()).mean()
 
 
-def train_autoencoder(album: Album, file: Path, *, minutes: float, seed: int = 0, report=print) -> Any:
-    """Trains for so long, a checkpoint beside; returns it in eval mode with its `scaling_factor` set."""
+def train_autoencoder(
+    album: Album, file: Path, *, minutes: float, start: Path | None = None, seed: int = 0, report=print
+) -> Any:
+    """Trains for so long, a checkpoint beside; returns it in eval mode with its `scaling_factor` set.
+
+    start  folder of one that was trained before, to go on from.
+    """
     torch.manual_seed(seed)
     workers = Workers()
     pick = np.random.default_rng((seed, workers.rank))
     vae = new_autoencoder()
+    if start is not None:
+        vae = type(vae).from_pretrained(start, torch_dtype=torch.float32)
     torch.manual_seed(seed + 1 + workers.rank)
+    counts = feature_weights(album.points)
 
     def loss_of(share: float, step: int) -> Tensor:
         whole = share > 0.8
         batch, side = (4, SIDE) if whole else (8, CROP)
         rows = np.sort(pick.integers(0, len(album), batch))
         shown = album.normals[rows] if pick.random() < 0.1 else album.pictures[rows]
+        weights = counts[rows]
         if side < SIDE:
             top, left = (4 * pick.integers(0, (SIDE - side) // 4 + 1, 2)).tolist()
-            shown = shown[:, top : top + side, left : left + side]
+            part = (slice(None), slice(top, top + side), slice(left, left + side))
+            shown, weights = shown[part], weights[:, 0][part][:, None]
         x = to_tensor(shown)
         posterior = vae.encode(x).latent_dist
         latents = posterior.mean + SPECKLE * posterior.mean.detach().std() * torch.randn_like(posterior.mean)
-        return reconstruction_loss(vae.decode(latents).sample, x) + 1e-5 * posterior.kl().mean()
+        return reconstruction_loss(vae.decode(latents).sample, x, weights) + 1e-5 * posterior.kl().mean()
 
     made = training.train(
         vae,

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from controls.identity.guide import Guide
 from controls.identity.stack import stacked
+from demos.miniature import FOLDER
 from demos.miniature.judge import Judge, correlations, landmark_error, seen
-from demos.miniature.opening import Opened
+from demos.miniature.opening import CONDITION, CTRLORA, Opened
 from demos.miniature.people import (
     AXES,
     EXPRESSION,
@@ -26,10 +28,13 @@ from demos.miniature.people import (
     random_moment,
     random_person,
 )
-from demos.miniature.pictures import Painter, Sight
+from demos.miniature.pictures import Painter, Sight, landmark_picture
 from studio.arkit import ARKIT, INDEX
 
 PROMPT = "a portrait of a person"
+IN_SIGHT = f"{PROMPT}, facing the camera, soft light"
+"""For what is to be measured in the face: half of one that is turned or lit from a side is not seen."""
+
 STEPS, GUIDANCE = 20, 5.0
 NEW = 1000
 """The first seed of what is measured on; trainings and held-out pictures have 1 and 2."""
@@ -108,6 +113,31 @@ def control_followed(opened: Opened, judge: Judge, count: int = 48, seed: int = 
     return Control(*errors)
 
 
+def conditions_followed(judge: Judge, count: int = 32, seed: int = NEW, folder: Path = FOLDER) -> dict[str, Control]:
+    """Of each CtrLoRA condition: the same prompts and noise with it, by `PortraitPipeline`, and without it."""
+    from demos.miniature.ctrlora import CONDITIONS
+    from pipelines.diffusion import PortraitPipeline
+
+    sights, _, _ = heads(count, seed)
+    wanted = np.stack([sight.points for sight in sights])
+    shown = {"normals": [s.normals for s in sights], "landmarks": [landmark_picture(s.points) for s in sights]}
+    pipe = PortraitPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.load_ctrlora(folder / CTRLORA, {name: folder / CONDITION.format(name) for name in CONDITIONS})
+
+    def error(conditions: list[dict | None]) -> float:
+        call = dict(num_inference_steps=STEPS, guidance_scale=GUIDANCE, output_type="np")
+        made = [
+            pipe(PROMPT, conditions=one, generator=torch.Generator().manual_seed(seed + k), **call).images[0]
+            for k, one in enumerate(conditions)
+        ]
+        pictures = (np.stack(made) * 255).round().astype(np.uint8)
+        return float(landmark_error(seen(judge, pictures).points, wanted).mean())
+
+    free = error([None] * count)
+    return {name: Control(error([{name: x} for x in shown[name]]), free) for name in CONDITIONS}
+
+
 def identity_followed(
     opened: Opened, judge: Judge, count: int = 48, views: int = 4, seed: int = NEW, *, shown: bool = False
 ) -> np.ndarray:
@@ -119,7 +149,7 @@ def identity_followed(
     pick = np.random.default_rng(seed)
     persons = np.stack([random_person(pick) for _ in range(count)])
     embedding = np.repeat(identity_embedding(persons), views, 0)
-    prompts = [f"{PROMPT}, neutral expression, facing the camera, soft light"] * len(embedding)
+    prompts = [f"{IN_SIGHT}, neutral expression"] * len(embedding)
     normals = np.repeat(normals_of(persons, np.zeros((count, len(ARKIT)), np.float32)), views, 0) if shown else None
     told = seen(judge, generate(opened, prompts, identity=embedding, control=normals)).person
     return correlations(told.reshape(count, views, -1).mean(1), persons)
@@ -130,8 +160,8 @@ def expression_carried(
 ) -> np.ndarray:
     """(9,) r of the expression on reference pictures of one person with the one measured on pictures of another.
 
-    The way of `generate --identity A --expression B`: the reference is seen by the judge, and what it saw goes through
-    the expression adapter while the identity adapter has someone else.
+    The way of `generate --identity A --expression B`: the reference, in any pose and light, is seen by the judge, and
+    what it saw goes through the expression adapter while the identity adapter has someone else.
 
     shown  with the ControlNet too, which sees that other person's head with this expression, as in `generate`; else by
            the adapters alone.
@@ -142,7 +172,7 @@ def expression_carried(
     read = weights_of(seen(judge, np.stack([sight.picture for sight in sights])).expression)
     made = generate(
         opened,
-        [PROMPT] * count,
+        [IN_SIGHT] * count,
         identity=identity_embedding(others),
         expression=expression_numbers(read),
         control=normals_of(others, read) if shown else None,
@@ -169,6 +199,7 @@ SHAPE_AXES = slice(0, len(AXES))
 
 __all__ = [
     "Control",
+    "conditions_followed",
     "control_followed",
     "expression_carried",
     "generate",

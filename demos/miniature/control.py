@@ -42,13 +42,27 @@ def hints(pictures: np.ndarray) -> Tensor:
 
 
 def train_controlnet(
-    base: Miniature, lessons: Lessons, album: Album, file: Path, *, minutes: float, seed: int = 0, report=print
+    base: Miniature,
+    lessons: Lessons,
+    album: Album,
+    file: Path,
+    *,
+    minutes: float,
+    start: Path | None = None,
+    seed: int = 0,
+    report=print,
 ) -> Any:
-    """Trains for so long on an album's normals, a checkpoint beside; returns the average of the weights."""
+    """Trains for so long on an album's normals, a checkpoint beside; returns the average of the weights.
+
+    start  folder of one that was trained before, to go on from.
+    """
     torch.manual_seed(seed)
     workers = Workers()
     base.requires_grad_(False).eval()
-    net = new_controlnet(base.unet).requires_grad_(True).train()
+    net = new_controlnet(base.unet)
+    if start is not None:
+        net = type(net).from_pretrained(start, torch_dtype=torch.float32)
+    net.requires_grad_(True).train()
 
     def residuals(step: int, rows: np.ndarray, noisy: Tensor, timestep: Tensor, text: Tensor) -> tuple[Any, Tensor]:
         return net(noisy, timestep, text, hints(album.normals[rows]), return_dict=False)
@@ -84,6 +98,6 @@ def guided(base: Miniature, lessons: Lessons, residuals: Callable, workers: Work
         made = base.unet(
             noisy, timestep, text, down_block_additional_residuals=down, mid_block_additional_residual=middle
         ).sample
-        return noise.loss(made, wanted, timestep)
+        return noise.loss(made, wanted, timestep, lessons.counts[rows])
 
     return loss_of

@@ -19,6 +19,7 @@ from demos.miniature.album import Album
 from demos.miniature.control import guided, new_controlnet
 from demos.miniature.diffusion import Lessons, Miniature
 from demos.miniature.muon import optimisers
+from demos.miniature.opening import CONDITION, CTRLORA
 from demos.miniature.pictures import landmark_picture
 from demos.miniature.training import Workers
 
@@ -77,12 +78,16 @@ def train_ctrlora(
     lessons: Lessons,
     album: Album,
     file: Path,
-    minutes: float,
     *,
+    minutes: float,
+    start: Path | None = None,
     seed: int = 0,
     report=print,
 ) -> ControlNetwork:
-    """Trains base and conditions together for so long, a checkpoint beside; returns the average of the weights."""
+    """Trains base and conditions together for so long, a checkpoint beside; returns the average of the weights.
+
+    start  folder of a miniature whose CtrLoRA to go on from.
+    """
     torch.manual_seed(seed)
     workers = Workers()
     base.requires_grad_(False).eval()
@@ -91,6 +96,9 @@ def train_ctrlora(
         "landmarks": encoded(vae, np.stack([landmark_picture(points) for points in album.points])),
     }
     net = new_network(base.unet)
+    if start is not None:
+        files = {name: start / CONDITION.format(name) for name in CONDITIONS}
+        net = ControlNetwork.from_pretrained(start / CTRLORA, files).float().requires_grad_(True).train()
 
     def residuals(step: int, rows: np.ndarray, noisy: Tensor, timestep: Tensor, text: Tensor) -> tuple[Any, Tensor]:
         name = CONDITIONS[step % len(CONDITIONS)]

@@ -16,10 +16,13 @@ from controls.identity.guide import Guide
 from controls.identity.stack import install_stack, stacked
 from demos.miniature import parts, training
 from demos.miniature.album import Album
+from demos.miniature.features import feature_weights, smaller
 from demos.miniature.muon import optimisers
+from demos.miniature.opening import EXPRESSION, IDENTITY
 from demos.miniature.people import expression_numbers, identity_embedding
 from demos.miniature.training import Workers
 from demos.miniature.words import caption
+from studio.weights import load_into, state_dict
 
 BATCH = 32
 SILENT = {"text": 0.12, "identity": 0.45, "expression": 0.45, "person": 0.08}
@@ -39,6 +42,20 @@ class Miniature(nn.Module):
         self.face, self.mimic = parts.new_projections()
         self.face_layers = parts.new_adapter(self.unet, 1)
         self.mimic_layers = parts.new_adapter(self.unet, 2)
+
+    @classmethod
+    def begun(cls, tokenizer: Any, start: Path | None) -> Miniature:
+        """A new one, or that of a miniature's folder to go on from."""
+        net = cls(tokenizer)
+        if start is not None:
+            for module, part in ((net.unet, "unet"), (net.text, "text_encoder")):
+                saved = type(module).from_pretrained(start / part, torch_dtype=torch.float32)
+                module.load_state_dict(saved.state_dict())
+            adapters = ((IDENTITY, net.face, net.face_layers), (EXPRESSION, net.mimic, net.mimic_layers))
+            for place, projection, layers in adapters:
+                for module, part in ((projection, "image_proj"), (layers, "ip_adapter")):
+                    load_into(module, state_dict(start / place, part), what=str(start / place))
+        return net.requires_grad_(True).train()
 
     def install(self) -> None:
         """Both adapters into the UNet's attention."""
@@ -61,13 +78,16 @@ class Miniature(nn.Module):
 
 @dataclass(frozen=True)
 class Lessons:
-    """What the trainings read: latents (N, 4, 16, 16) scaled; ids (N, CAPTIONS, L); faces (N, 512); mimics (N, 55)."""
+    """What the trainings read: latents (N, 4, 16, 16) scaled, and how much their parts count (N, 1, 16, 16); ids
+    (N, CAPTIONS, L); faces (N, 512); mimics (N, 55).
+    """
 
     latents: Tensor
     ids: Tensor
     nothing: Tensor
     faces: Tensor
     mimics: Tensor
+    counts: Tensor
 
     @classmethod
     def of(cls, album: Album, latents: Tensor, tokenizer: Any, seed: int = 0) -> Lessons:
@@ -81,6 +101,7 @@ class Lessons:
             tokens(tokenizer, [""])[0],
             torch.from_numpy(identity_embedding(album.person)),
             torch.from_numpy(expression_numbers(album.weights)),
+            smaller(feature_weights(album.points), latents.shape[-1]),
         )
 
     def some(self, count: int, pick: np.random.Generator) -> tuple[np.ndarray, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -114,25 +135,38 @@ class Noise:
         noisy = alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
         return noisy, timestep, parts.velocity(latents, noise, alphas)
 
-    def loss(self, made: Tensor, wanted: Tensor, timestep: Tensor) -> Tensor:
+    def loss(self, made: Tensor, wanted: Tensor, timestep: Tensor, counts: Tensor) -> Tensor:
+        """counts (B, 1, h, w): how much each place does."""
         ratio = self.alphas[timestep] / (1 - self.alphas[timestep])
         weight = ratio.clamp(max=self.gamma) / (ratio + 1)
-        return (weight * (made - wanted).square().mean((1, 2, 3))).mean() / 0.5
+        return (weight * (counts * (made - wanted).square()).mean((1, 2, 3))).mean() / 0.5
 
 
-def train(lessons: Lessons, tokenizer: Any, file: Path, *, minutes: float, seed: int = 0, report=print) -> Miniature:
-    """Trains for so long, a checkpoint beside; returns the average of the weights."""
+def train(
+    lessons: Lessons,
+    tokenizer: Any,
+    file: Path,
+    *,
+    minutes: float,
+    start: Path | None = None,
+    seed: int = 0,
+    report=print,
+) -> Miniature:
+    """Trains for so long, a checkpoint beside; returns the average of the weights.
+
+    start  folder of a miniature to go on from.
+    """
     torch.manual_seed(seed)
-    net = Miniature(tokenizer)
+    net = Miniature.begun(tokenizer, start)
     net.install()
     net.to(memory_format=torch.channels_last)
     workers = Workers()
     pick, noise = np.random.default_rng((seed, workers.rank)), Noise(seed + workers.rank)
 
     def loss_of(share: float, step: int) -> Tensor:
-        _, latents, *told = lessons.some(BATCH, pick)
+        rows, latents, *told = lessons.some(BATCH, pick)
         noisy, timestep, wanted = noise.add(latents)
-        return noise.loss(net(noisy, timestep, *told), wanted, timestep)
+        return noise.loss(net(noisy, timestep, *told), wanted, timestep, lessons.counts[rows])
 
     return training.train(
         net,

@@ -20,7 +20,7 @@ from demos.miniature import FOLDER, SIDE
 from demos.miniature.album import Album
 from demos.miniature.muon import optimisers
 from demos.miniature.people import EXPRESSION, IDENTITY, identity_embedding, levels
-from demos.miniature.training import Checkpoint, pace
+from demos.miniature.training import Checkpoint, half_where_quick, pace
 from studio.weights import load_into, state_dict
 
 JUDGE = "judge/judge.safetensors"
@@ -37,19 +37,19 @@ TOP = 6e-3
 class Judge(nn.Module):
     """Pictures (N, 3, 64, 64) in [-1, 1] -> {part: (N, C)}, in the units of `Seen`."""
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        steps = [(3, width, 2), (width, 2 * width, 2), (2 * width, 3 * width, 1), (3 * width, 3 * width, 2)]
-        steps += [(3 * width, 4 * width, 1), (4 * width, 4 * width, 2), (4 * width, 4 * width, 1)]
+        steps = [(3, 16, 1), (16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 72, 1), (72, 72, 2)]
+        steps += [(72, 96, 1), (96, 96, 2), (96, 96, 1)]
         layers: list[nn.Module] = []
         for before, after, stride in steps:
             layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         self.look = nn.Sequential(*layers)
-        self.think = nn.Sequential(nn.Flatten(), nn.Linear(16 * 4 * width, 128), nn.ReLU())
+        self.think = nn.Sequential(nn.Flatten(), nn.Linear(16 * 96, 128), nn.ReLU())
         self.tell = nn.Linear(128, sum(_PARTS.values()))
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        told = self.tell(self.think(self.look(pictures))).split(list(_PARTS.values()), 1)
+        told = self.tell(self.think(self.look(pictures))).float().split(list(_PARTS.values()), 1)
         made = {part: _SCALES[part] * value for part, value in zip(_PARTS, told, strict=True)}
         return {**made, "points": made["points"] + SIDE / 2}
 
@@ -127,7 +127,7 @@ def train_judge(album: Album, file: Path, *, minutes: float, seed: int = 0, repo
     noise, pick = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     true = targets(album)
     wanted = {part: torch.from_numpy(np.reshape(getattr(true, part), (len(album), -1))).float() for part in _PARTS}
-    judge = Judge()
+    judge = Judge().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     muon, adam = optimisers(judge, TOP)
     keep = Checkpoint(file, judge=judge, muon=muon, adam=adam)
     began, step = time.process_time() - keep.seconds, keep.step
@@ -135,7 +135,9 @@ def train_judge(album: Album, file: Path, *, minutes: float, seed: int = 0, repo
         for optimiser in (muon, adam):
             optimiser.param_groups[0]["lr"] = pace(share, TOP)
         rows = pick.integers(0, len(album), 64)
-        told = judge(disturbed(to_tensor(album.pictures[rows]), noise))
+        x = disturbed(to_tensor(album.pictures[rows]), noise).contiguous(memory_format=torch.channels_last)
+        with half_where_quick():
+            told = judge(x)
         errors = {p: F.smooth_l1_loss(told[p] / _SCALES[p], wanted[p][rows] / _SCALES[p], beta=0.3) for p in _PARTS}
         loss = sum(_COUNTS[part] * error for part, error in errors.items())
         judge.zero_grad()

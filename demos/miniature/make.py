@@ -28,9 +28,21 @@ HELD_OUT = {"people": 50, "each": 8, "seed": 2}
 
 
 def make(
-    work: Path, output: Path, minutes: Mapping[str, float], *, people: int, each: int, seed: int, until: str | None
+    work: Path,
+    output: Path,
+    minutes: Mapping[str, float],
+    *,
+    people: int,
+    each: int,
+    seed: int,
+    until: str | None,
+    start: Path | None = None,
 ) -> None:
-    """Trains part after part; what is done is kept in `work` and not done again."""
+    """Trains part after part; what is done is kept in `work` and not done again.
+
+    start  folder of a miniature whose parts the trainings go on from; only the judge begins anew.
+    """
+    of = (lambda name: start / name) if start else (lambda name: None)
     workers = Workers()
     say = print if workers.rank == 0 else (lambda *_: None)
     first = workers.rank == 0
@@ -41,7 +53,7 @@ def make(
     workers.wait()
     taught, held = Album.open(work / "train.npz"), Album.open(work / "held.npz")
 
-    vae = train_autoencoder(taught, work / "vae.pt", minutes=minutes["autoencoder"], report=say)
+    vae = train_autoencoder(taught, work / "vae.pt", minutes=minutes["autoencoder"], start=of("vae"), report=say)
     if first:
         say(f"autoencoder: {peak_signal_to_noise(vae, held.pictures):.1f} dB on persons it never saw")
         write(vae, output / "vae")
@@ -59,17 +71,21 @@ def make(
         torch.save(encode(vae, taught.pictures) * vae.config.scaling_factor, file)
     workers.wait()
     lessons = Lessons.of(taught, torch.load(file, weights_only=True), tokenizer)
-    net = train(lessons, tokenizer, work / "diffusion.pt", minutes=minutes["diffusion"], report=say)
+    net = train(lessons, tokenizer, work / "diffusion.pt", minutes=minutes["diffusion"], start=start, report=say)
     if first:
         write_pipeline(net, vae, tokenizer, output)
     if until == "diffusion":
         return
-    control = train_controlnet(net, lessons, taught, work / "control.pt", minutes=minutes["control"], report=say)
+    control = train_controlnet(
+        net, lessons, taught, work / "control.pt", minutes=minutes["control"], start=of(CONTROLNET), report=say
+    )
     if first:
         write(control, output / CONTROLNET)
     if until == "control":
         return
-    shared = train_ctrlora(net, vae, lessons, taught, work / "ctrlora.pt", minutes["ctrlora"], report=say)
+    shared = train_ctrlora(
+        net, vae, lessons, taught, work / "ctrlora.pt", minutes=minutes["ctrlora"], start=start, report=say
+    )
     if first:
         base, conditions = published(shared)
         save(base, output / CTRLORA)

@@ -73,7 +73,7 @@ def caption(album: Album, k: int, pick: np.random.Generator | None = None) -> st
     told = facts(album, k)
     parts = list(told.values())
     if pick is not None:
-        shares = {"expression": 0.95, "pose": 0.9, "light": 0.85}
+        shares = {"expression": 0.5, "pose": 0.9, "light": 0.85}
         parts = [text for kind, text in told.items() if pick.random() < shares.get(kind, 0.7)]
         parts = [parts[i] for i in pick.permutation(len(parts))]
     opening = "a portrait of a person" if pick is None or pick.random() < 0.7 else "portrait"

@@ -180,17 +180,21 @@ def test_capture(visit, speech, tmp_path):
     tab.get_by_role("tab", name="Speech").click()
     visitor.give(tab, speech, 1)
     tab.locator(".component-wrapper, [data-testid='waveform-Speech']").first.wait_for()
+    tab.get_by_label("USDC", exact=True).check()
     visitor.page.locator("#capture-go").click()
-    got = visitor.results(tab, tmp_path, 2)
+    got = visitor.results(tab, tmp_path, 3)
     tab.locator(".vega-embed svg").wait_for()
     visitor.shoot("capture")
-    assert set(got) == {"hello.csv", "hello.glb"}
+    assert set(got) == {"hello.csv", "hello.glb", "hello.usdc"}
     motion, expected = FaceMotion.load(got["hello.csv"]), CapturePipeline()(speech).motion
     assert len(motion) == len(expected) == 72
     assert np.allclose(motion.weights, expected.weights, atol=1e-4)
     import pygltflib
+    from pxr import Usd, UsdSkel
 
     assert len(pygltflib.GLTF2().load(str(got["hello.glb"])).animations) == 1
+    stage = Usd.Stage.Open(str(got["hello.usdc"]))
+    assert sum(prim.IsA(UsdSkel.Animation) for prim in stage.Traverse()) == 1
 
 
 def test_head(visit, tmp_path):
@@ -220,6 +224,37 @@ def test_head(visit, tmp_path):
     width = lambda rig: np.ptp(rig.neutral[:, 0])
     wanted = ReconstructionPipeline()(PORTRAIT).shaped({"face_width": 3.0}).rig
     assert width(load_rig(path)) == pytest.approx(width(wanted), abs=1e-4)
+
+
+def test_a_head_that_speaks_in_every_format(visit, speech, tmp_path):
+    import pygltflib
+    from pxr import Usd, UsdSkel
+
+    visitor = visit()
+    tab = visitor.tab("Head")
+    visitor.give_photo(tab, PORTRAIT)
+    tab.get_by_role("button", name="Let it speak").click()
+    visitor.give(tab, speech, 1)
+    tab.locator(".component-wrapper, [data-testid='waveform-Speech']").first.wait_for()
+    for name in ("USDZ", "USDC", "OBJ (at rest, no texture)", "Also a video of it, once round"):
+        tab.get_by_label(name, exact=True).check()
+    visitor.page.locator("#head-go").click()
+    got = visitor.results(tab, tmp_path, 5)
+    ends = {f"astronaut-head.{ending}" for ending in ("glb", "usdz", "usdc", "obj")}
+    assert set(got) == {*ends, "astronaut-turntable.mp4"}
+    (animation,) = pygltflib.GLTF2().load(str(got["astronaut-head.glb"])).animations
+    assert animation.channels
+    for ending in ("usdz", "usdc"):
+        stage = Usd.Stage.Open(str(got[f"astronaut-head.{ending}"]))
+        (motion,) = (UsdSkel.Animation(p) for p in stage.Traverse() if p.IsA(UsdSkel.Animation))
+        jaw = list(motion.GetBlendShapesAttr().Get()).index("jawOpen")
+        opened = [motion.GetBlendShapeWeightsAttr().Get(t)[jaw] for t in range(int(stage.GetEndTimeCode()) + 1)]
+        assert len(opened) > 30 and max(opened) > min(opened) + 0.1
+    lines = got["astronaut-head.obj"].read_text().splitlines()
+    rows = np.array([line.split()[1:4] for line in lines if line.startswith("v ")], float)
+    assert len(rows) > 1000 and 0.1 < np.ptp(rows[:, 1]) < 0.5  # metres
+    round_ = pictures(Clip.open(got["astronaut-turntable.mp4"]))
+    assert len(round_) > 24 and np.abs(round_[0].astype(int) - round_[len(round_) // 2]).mean() > 5
 
 
 def test_generate(visit, tmp_path):

@@ -19,6 +19,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 from demos.miniature import FOLDER  # noqa: E402
 from demos.miniature.behaviour import (  # noqa: E402
     SHAPE_AXES,
+    conditions_followed,
     control_followed,
     expression_carried,
     heads,
@@ -47,6 +48,9 @@ def main() -> int:
     control = control_followed(opened, judge, count)
     print(f"landmarks from the condition: {control.controlled:.2f} px with control, {control.free:.2f} px without")
     reached = {"landmark error falls by 60 %": (control.fall, 0.60)}
+    for name, found in conditions_followed(judge, count // 2, folder=args.folder).items():
+        print(f"CtrLoRA's {name}: {found.controlled:.2f} px with it, {found.free:.2f} px without")
+        reached[f"landmark error falls by 60 % with CtrLoRA's {name}"] = (found.fall, 0.60)
     for shown, how in ((True, "as generate does it"), (False, "by the adapters alone")):
         identity = identity_followed(opened, judge, count // 2, shown=shown)
         _table(f"identity {how}", IDENTITY, identity)

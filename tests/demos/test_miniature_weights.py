@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("diffusers")
 
+from controls.identity.stack import stacked
 from demos.miniature import FOLDER
 from demos.miniature.behaviour import SHAPE_AXES, control_followed, expression_carried, heads, identity_followed
 from demos.miniature.judge import correlations, landmark_error, open_judge, seen
@@ -52,8 +53,6 @@ def test_the_judge_sees_what_was_drawn():
 def test_silent_adapters_change_nothing(opened):
     import torch
 
-    from controls.identity.stack import stacked
-
     x = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     text = torch.zeros(1, 4, opened.pipe.unet.config.cross_attention_dim)
     face = opened.identity.guide(identity_embedding(np.zeros((1, len(IDENTITY)))), guidance=False)
@@ -63,6 +62,36 @@ def test_silent_adapters_change_nothing(opened):
         plain, silent, loud = opened.pipe.unet(x, 500, text).sample, see(quiet, quiet), see(face, quiet)
     torch.testing.assert_close(silent, plain)
     assert (loud - plain).abs().max() > 1e-3
+
+
+def test_trainings_go_on_from_its_weights(opened, tmp_path):
+    import torch
+
+    from demos.miniature.album import drawn
+    from demos.miniature.autoencoder import encode, train_autoencoder
+    from demos.miniature.control import train_controlnet
+    from demos.miniature.ctrlora import train_ctrlora
+    from demos.miniature.diffusion import Lessons, train
+    from demos.miniature.opening import CONTROLNET
+
+    album, pipe, instant = drawn(2, 2, 5), opened.pipe, dict(minutes=1e-9, report=lambda _: None)
+    vae = train_autoencoder(album, tmp_path / "vae.pt", start=FOLDER / "vae", **instant)
+    lessons = Lessons.of(album, encode(vae, album.pictures), pipe.tokenizer)
+    net = train(lessons, pipe.tokenizer, tmp_path / "net.pt", start=FOLDER, **instant)
+    control = train_controlnet(net, lessons, album, tmp_path / "control.pt", start=FOLDER / CONTROLNET, **instant)
+    shared = train_ctrlora(net, vae, lessons, album, tmp_path / "ctrlora.pt", start=FOLDER, **instant)
+    pairs = [(vae, pipe.vae), (net.text, pipe.text_encoder), (control, pipe.controlnet)]
+    pairs += [(net.face, opened.identity.projection), (net.mimic, opened.expression.projection)]
+    for got, wanted in pairs:
+        for key, value in wanted.state_dict().items():
+            torch.testing.assert_close(got.state_dict()[key], value, msg=key)
+    x, text = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0)), torch.zeros(1, 4, 64)
+    face, person = opened.identity, identity_embedding(np.full((1, len(IDENTITY)), 0.5, np.float32))
+    kwargs = stacked(face.guide(person, guidance=False), face.guide(person, guidance=False, scale=0.0)).kwargs()
+    with torch.no_grad():
+        wanted = pipe.unet(x, 500, text, cross_attention_kwargs=kwargs).sample
+        torch.testing.assert_close(net.unet(x, 500, text, cross_attention_kwargs=kwargs).sample, wanted)
+        assert all(one.abs().max() > 0 for one in shared("normals", x, 500, text))
 
 
 @pytest.mark.slow

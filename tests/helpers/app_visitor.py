@@ -66,6 +66,17 @@ class Visitor:
         """What the browser remembers of a tab, as it is stored."""
         return self.page.evaluate(f"localStorage['face-studio-{tab}'] || ''")
 
+    def kept_at_rest(self, tab):
+        """What it remembers once the page has settled: some of it is stored while the page is still being made."""
+        quiet, last = 0, self.kept(tab)
+        for _ in range(LONG // 250):
+            self.page.wait_for_timeout(250)
+            now = self.kept(tab)
+            quiet, last = (quiet + 1 if now == last else 0), now
+            if quiet == 6:
+                break
+        return last
+
     def wait_for_keeping(self, tab, before):
         self.page.wait_for_function(f"before => localStorage['face-studio-{tab}'] != before", arg=before, timeout=LONG)
 

@@ -309,7 +309,10 @@ def test_without_guidance_there_is_one_pass(made) -> None:
 
 def test_further_arguments_do_what_they_do_in_diffusers(made) -> None:
     pipe, inputs = made
-    for more in ({"cross_attention_kwargs": {"scale": 0.5}}, {"guidance_rescale": 0.7}, {"eta": 1.0}):
+    asked = [{"guidance_rescale": 0.7}, {"eta": 1.0}]
+    if importlib.util.find_spec("peft"):  # without it diffusers looks for LoRA where text encoders have nothing
+        asked.append({"cross_attention_kwargs": {"scale": 0.5}})
+    for more in asked:
         if set(more) <= set(inspect.signature(type(pipe).__call__).parameters):
             wanted = plain_of(pipe)(**again(inputs), **more).images
             assert np.abs(pipe(**again(inputs), **more).images - wanted).max() < 1e-4, more
