@@ -9,6 +9,7 @@ import gradio as gr
 from demos.app.desk import Desk, told
 from demos.app.parts import read_face
 from demos.app.reel import Reel
+from demos.app.stubs import without_stubs
 from studio.errors import UsageError
 
 SIZE = 320
@@ -27,14 +28,16 @@ WORDS = (
 )
 
 
-class Camera(gr.Image):
-    """A camera that tells the page how often it shall send a picture; Gradio's own keeps it to itself, and the page
-    then sends one a second."""
+with without_stubs():
 
-    is_template = True  # to the page it is an Image
+    class Camera(gr.Image):
+        """A camera that tells the page how often it shall send a picture; Gradio's own keeps it to itself, and the page
+        then sends one a second."""
 
-    def get_config(self, cls: type | None = None) -> dict[str, Any]:
-        return {**super().get_config(cls), "stream_every": EVERY}
+        is_template = True  # to the page it is an Image
+
+        def get_config(self, cls: type | None = None) -> dict[str, Any]:
+            return {**super().get_config(cls), "stream_every": EVERY}
 
 
 def mirror(desk: Desk, portrait: gr.Image, face: gr.Dropdown) -> None:
