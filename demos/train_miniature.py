@@ -1,11 +1,11 @@
-"""Makes the miniature again from nothing: draws heads, trains each part, writes a folder that diffusers opens.
+"""Makes the miniature, from nothing or from earlier weights: draws heads, trains each part, writes a folder that diffusers opens.
 
     python -m demos.train_miniature work/ demos/assets/miniature
     torchrun --nproc-per-node 4 -m demos.train_miniature work/ demos/assets/miniature      # the same, by four processes
+    python -m demos.train_miniature work/ better/ --start demos/assets/miniature           # goes on from its weights
 
 Needs torch, diffusers and transformers (`pip install "face-studio[models]"`). Every part trains for its `--minutes` of
-a core's time, two hours and a quarter in all. A training that was stopped goes on where its checkpoint in `work/`
-is.
+a core's time, three hours and a quarter in all. A training that was stopped goes on where its checkpoint in `work/` is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-STAGES = {"autoencoder": 12.0, "judge": 12.0, "diffusion": 80.0, "control": 20.0, "ctrlora": 9.0}
+STAGES = {"autoencoder": 25.0, "judge": 18.0, "diffusion": 110.0, "control": 25.0, "ctrlora": 12.0}
 """Minutes for each part."""
 
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from demos.miniature import FOLDER
+from demos.miniature import FOLDER, GUIDANCE
 from studio.errors import WeightsError
-
-GUIDANCE = 3.0
-"""More of it burns the pictures out where words, adapters and ControlNet ask for the same."""
 
 
 def open_maker(lora: Mapping[str, float] | None = None) -> Any:

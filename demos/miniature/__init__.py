@@ -9,5 +9,8 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "miniature"
 """Where its weights lie: a folder of diffusers' `StableDiffusionPipeline`, with adapters beside it."""
 
+GUIDANCE = 3.0
+"""More of it burns the pictures out where words, adapters and ControlNet ask for the same."""
+
 SIDE = 64
 """Pixels of its pictures, either side."""

@@ -15,7 +15,7 @@ import torch
 
 from controls.identity.guide import Guide
 from controls.identity.stack import stacked
-from demos.miniature import FOLDER
+from demos.miniature import FOLDER, GUIDANCE
 from demos.miniature.judge import Judge, correlations, landmark_error, seen
 from demos.miniature.opening import CONDITION, CTRLORA, Opened
 from demos.miniature.people import (
@@ -35,7 +35,7 @@ PROMPT = "a portrait of a person"
 IN_SIGHT = f"{PROMPT}, facing the camera, soft light"
 """For what is to be measured in the face: half of one that is turned or lit from a side is not seen."""
 
-STEPS, GUIDANCE = 20, 5.0
+STEPS = 20
 NEW = 1000
 """The first seed of what is measured on; trainings and held-out pictures have 1 and 2."""
 

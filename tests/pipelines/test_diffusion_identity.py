@@ -124,6 +124,29 @@ def test_arc2face_makes_the_prompt_of_a_face() -> None:
     assert np.array_equal(portrait.images[0], other.images[0])
 
 
+def test_arc2face_edits_a_photo_by_its_face_instead_of_words(tmp_path) -> None:
+    torch.manual_seed(0)
+    parts = {k: v for k, v in tiny.sd_parts(768).items() if k != "controlnet"}
+    theirs = diffusers.StableDiffusionPipeline(**parts, requires_safety_checker=False)
+    theirs.save_pretrained(tmp_path / "sd")
+    encoder = Arc2FaceEncoder(ClipText(49408, 77, 768, hidden=32, depth=1).eval().requires_grad_(False))
+    picture = np.random.default_rng(0).integers(90, 160, (150, 220, 3), dtype=np.uint8)
+    face = fake_face((110, 70), 40, (220, 150))
+
+    def edited(person: np.ndarray, prompt: str) -> np.ndarray:
+        settings = DiffusionSettings(strength=0.9, steps=2, prompt=prompt)
+        engine = DiffusionEngine.from_pretrained(tmp_path / "sd", settings=settings)
+        engine.pipe.load_identity(encoder)
+        engine.pipe.embedder = lambda crop: person
+        return ExpressionEditPipeline(Tracker(face), engine)(picture, shapes={"jawOpen": 0.6}).image
+
+    me = edited(ME, "a face")
+    assert np.array_equal(edited(ME, "something else"), me)
+    assert not np.array_equal(edited(OTHER, "a face"), me)
+    assert np.array_equal(me[:, :25], picture[:, :25])
+    assert not np.array_equal(me, picture)
+
+
 def test_a_mask_keeps_the_face_within() -> None:
     """Where the first layer looks up the face it adds to the tokens inside alone; later layers carry it about."""
     pipe = pipe_of()
