@@ -1,4 +1,4 @@
-"""Makes the miniature, from nothing or from earlier weights: draws heads, trains each part, writes a folder that diffusers opens.
+"""Makes the miniature, from nothing or from earlier weights: draws heads, trains each part, writes diffusers' folder.
 
     python -m demos.train_miniature work/ demos/assets/miniature
     torchrun --nproc-per-node 4 -m demos.train_miniature work/ demos/assets/miniature      # the same, by four processes
