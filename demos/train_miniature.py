@@ -2,7 +2,7 @@
 
     python -m demos.train_miniature work/ demos/assets/miniature
     torchrun --nproc-per-node 4 -m demos.train_miniature work/ demos/assets/miniature      # the same, by four processes
-    python -m demos.train_miniature work/ better/ --start demos/assets/miniature           # goes on from its weights
+    python -m demos.train_miniature work/ better/ --go-on-from demos/assets/miniature      # from its weights
 
 Needs torch, diffusers and transformers (`pip install "face-studio[models]"`). Every part trains for its `--minutes` of
 a core's time, three hours and a quarter in all. A training that was stopped goes on where its checkpoint in `work/` is.
@@ -27,7 +27,7 @@ def main() -> None:
         "--minutes", action="append", default=[], metavar="PART=MINUTES", help=f"of {', '.join(STAGES)}"
     )
     parser.add_argument("--until", choices=list(STAGES), help="stop after this part")
-    parser.add_argument("--start", type=Path, metavar="FOLDER", help="a miniature whose parts to go on from")
+    parser.add_argument("--go-on-from", type=Path, metavar="FOLDER", help="a miniature whose parts to go on from")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     minutes = dict(STAGES)
@@ -39,7 +39,7 @@ def main() -> None:
     from demos.miniature.make import make
 
     drawn = dict(people=args.people, each=args.each, seed=args.seed)
-    make(args.work, args.output, minutes, **drawn, until=args.until, start=args.start)
+    make(args.work, args.output, minutes, **drawn, until=args.until, start=args.go_on_from)
 
 
 if __name__ == "__main__":

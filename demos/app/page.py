@@ -35,6 +35,7 @@ CSS = """
 .files .empty, #doctor-report .empty {min-height: 84px !important}
 .stay {position: sticky; top: 8px; align-self: flex-start; z-index: 60; background: var(--body-background-fill)}
 #tab-generate .image-container .icon-wrap {display: none}
+#generate-gallery .fixed-height {max-height: none; min-height: 300px}
 #models-table * {font-family: var(--font)}
 .sliders-block .html-container {padding: 0 !important}
 button[aria-label="Share"] {display: none !important}

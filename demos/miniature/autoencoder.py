@@ -71,7 +71,7 @@ def train_autoencoder(
     pick = np.random.default_rng((seed, workers.rank))
     vae = new_autoencoder()
     if start is not None:
-        vae = type(vae).from_pretrained(start, torch_dtype=torch.float32)
+        vae.load_state_dict(type(vae).from_pretrained(start, torch_dtype=torch.float32).state_dict())
     torch.manual_seed(seed + 1 + workers.rank)
     counts = feature_weights(album.points)
 

@@ -61,7 +61,7 @@ def train_controlnet(
     base.requires_grad_(False).eval()
     net = new_controlnet(base.unet)
     if start is not None:
-        net = type(net).from_pretrained(start, torch_dtype=torch.float32)
+        net.load_state_dict(type(net).from_pretrained(start, torch_dtype=torch.float32).state_dict())
     net.requires_grad_(True).train()
 
     def residuals(step: int, rows: np.ndarray, noisy: Tensor, timestep: Tensor, text: Tensor) -> tuple[Any, Tensor]:

@@ -43,6 +43,8 @@ def make(
     start  folder of a miniature whose parts the trainings go on from; only the judge begins anew.
     """
     of = (lambda name: start / name) if start else (lambda name: None)
+    from transformers import CLIPTokenizer
+
     workers = Workers()
     say = print if workers.rank == 0 else (lambda *_: None)
     first = workers.rank == 0
@@ -65,7 +67,8 @@ def make(
         save(judge.state_dict(), output / JUDGE)
     if until == "judge":
         return
-    tokenizer = new_tokenizer(work / f"tokenizer{workers.rank}")
+    words = start / "tokenizer" if start else work / f"tokenizer{workers.rank}"
+    tokenizer = CLIPTokenizer.from_pretrained(words) if start else new_tokenizer(words)
     file = work / "latents.pt"
     if first and not file.exists():
         torch.save(encode(vae, taught.pictures) * vae.config.scaling_factor, file)

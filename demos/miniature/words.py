@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,20 +92,32 @@ def vocabulary() -> list[str]:
     return sorted({word for text in texts for word in text.split()})
 
 
+def byte_pairs(words: list[str]) -> list[tuple[str, str]]:
+    """What is merged with what, in order, until each word is one piece (Sennrich et al. 2016): the pair that is there
+    most often, of equals the first by the alphabet."""
+    pieces, merges = [[*word[:-1], word[-1] + "</w>"] for word in words], []
+    while pairs := Counter(pair for word in pieces for pair in pairwise(word)):
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        for word in pieces:
+            k = 0
+            while k < len(word) - 1:
+                if (word[k], word[k + 1]) == best:
+                    word[k : k + 2] = ["".join(best)]
+                k += 1
+    return merges
+
+
 def new_tokenizer(folder: Path) -> Any:
-    """transformers' `CLIPTokenizer`: byte pairs that are merged until each word of `vocabulary` is one token. Words
-    that it doesn't know become letters, which the miniature passes over.
+    """transformers' `CLIPTokenizer`: byte pairs that are merged until each word of `vocabulary` is one token, the same
+    each time. Words that it doesn't know become letters, which the miniature passes over.
     """
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
 
     start, end = "<|startoftext|>", "<|endoftext|>"
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    pairs = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    pairs.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    trainer = trainers.BpeTrainer(vocab_size=10_000, end_of_word_suffix="</w>", show_progress=False)
-    pairs.train_from_iterator([" ".join(vocabulary())] * 2, trainer)
-    merges = [tuple(pair) for pair in json.loads(pairs.to_str())["model"]["merges"]]
+    merges = byte_pairs(vocabulary())
     tokens = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), start, end]
     numbers = {token: n for n, token in enumerate(dict.fromkeys(tokens))}
     folder.mkdir(parents=True, exist_ok=True)

@@ -100,7 +100,8 @@ def test_each_word_of_a_caption_is_one_token(tmp_path):
     pytest.importorskip("transformers")
     from demos.miniature.words import caption, new_tokenizer, vocabulary
 
-    tokenizer = new_tokenizer(tmp_path)
+    tokenizer = new_tokenizer(tmp_path / "one")
+    assert new_tokenizer(tmp_path / "two").get_vocab() == tokenizer.get_vocab()
     assert all(len(tokenizer(word).input_ids) == 3 for word in vocabulary())
     album = drawn(1, 3, 4)
     pick = np.random.default_rng(0)

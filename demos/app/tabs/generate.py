@@ -149,7 +149,7 @@ def build(desk: Desk) -> None:
             with gr.Row():
                 go = gr.Button("Generate", variant="primary", elem_id="generate-go")
                 stop = gr.Button("Stop", variant="stop", scale=0, min_width=96)
-            gallery = gr.Gallery(label="Portraits", columns=2, height=420, elem_id="generate-gallery")
+            gallery = gr.Gallery(label="Portraits", columns=2, height="auto", elem_id="generate-gallery")
             files = gr.File(label="Download", file_count="multiple", interactive=False, elem_classes="files")
             summary = gr.Markdown(label="summary", elem_classes="summary")
             with gr.Row():
