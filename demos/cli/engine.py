@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -93,6 +95,18 @@ def add_diffusion(verb: argparse.ArgumentParser) -> None:
     more.add_argument("--seed", type=int, default=0, metavar="N")
 
 
+def hush() -> None:
+    """Keeps what diffusers and transformers tell while they load off the command's terminal: bars of a moment, and
+    advice on packages that nothing here needs. Errors are heard; who sets TRANSFORMERS_VERBOSITY hears what they want.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if importlib.util.find_spec("diffusers") is not None:
+        from diffusers.utils import logging
+
+        logging.disable_progress_bar()
+
+
 def _diffusion(args: argparse.Namespace) -> Any:
     if args.model == "embedded":
         raise UsageError("--engine diffusion needs --model FOLDER: a checkpoint of Stable Diffusion 1.5 or SDXL")
@@ -101,6 +115,7 @@ def _diffusion(args: argparse.Namespace) -> Any:
 
     if args.condition not in KINDS:
         raise UsageError(f"--condition {args.condition}: choose one of {', '.join(KINDS)}")
+    hush()
     settings = DiffusionSettings(strength=args.strength, steps=args.steps, seed=args.seed, condition=args.condition)
     return DiffusionEngine.from_pretrained(
         args.model, controlnet=args.controlnet, identity=args.adapter, settings=settings, device=args.device

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from demos.cli.engine import hush
 from demos.cli.options import add_common, add_expression, expression, number, pairs, reporter, say, size
 from studio.errors import UsageError
 
@@ -146,11 +147,13 @@ def maker(args: argparse.Namespace) -> Any:
             raise UsageError(f"{given[0]} goes with --model")
         from demos.cli.miniature import open_maker
 
+        hush()
         opened = open_maker(loras(args.lora))
         say(args, "No --model: this is the package's miniature, 64 x 64 pixels, which knows our own 3D heads alone.")
         return opened
     from pipelines.generate import GenerationPipeline
 
+    hush()
     return GenerationPipeline.from_pretrained(
         args.model,
         controlnet=_one(args.controlnet),

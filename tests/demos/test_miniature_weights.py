@@ -1,5 +1,7 @@
 """The miniature's weights: they open as diffusers opens a model, and do what they are asked for."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +114,9 @@ def test_the_command_line_makes_portraits_offline(tmp_path, capsys):
     for name, more in {"calm": [], "open": ["--set", "jawOpen=1"], "again": ["--set", "jawOpen=1"]}.items():
         assert main([*words, *more, "-o", str(places[name])]) == 0
     assert "miniature" in capsys.readouterr().out
+    quiet = [sys.executable, "-m", "demos.cli", "generate", "a portrait", "--steps", "1", "-o", str(tmp_path / "q.png")]
+    done = subprocess.run(quiet, cwd=FOLDER.parents[2], capture_output=True, text=True, check=True)
+    assert done.stderr == ""  # nothing of the libraries' loading
     calm, wide, again = (read_image(place).rgb for place in places.values())
     assert calm.shape == (64, 64, 3)
     np.testing.assert_array_equal(wide, again)
