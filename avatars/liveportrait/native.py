@@ -135,12 +135,12 @@ class NativeMotion:
     @property
     def openings(self) -> Openings | None:
         """Eyes and lips of the frames, where they were measured."""
+        if not self.measured:
+            return None
         import torch
 
         from avatars.liveportrait.transfer import Openings
 
-        if not self.measured:
-            return None
         return Openings(torch.from_numpy(self.numbers[:, 70:72].copy()), torch.from_numpy(self.numbers[:, 72:].copy()))
 
     def face_motion(self, blendshapes: BlendshapeMap) -> FaceMotion:

@@ -261,6 +261,7 @@ def test_a_head_that_speaks_in_every_format(visit, speech, tmp_path):
 
 
 def test_generate(visit, tmp_path):
+    pytest.importorskip("torch", reason="generation needs: pip install 'face-studio[models]'")
     pytest.importorskip("diffusers", reason="generation needs: pip install 'face-studio[models]'")
     visitor = visit()
     tab = visitor.tab("Generate")

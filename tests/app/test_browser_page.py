@@ -42,6 +42,7 @@ def test_settings_come_back_with_the_page(visit):
 
 
 def test_an_engine_without_its_files_says_how_to_get_them(visit):
+    pytest.importorskip("torch", reason="without it that is what is said (extra: models)")
     visitor = visit()
     tab = visitor.tab("Head")
     visitor.give(tab, PORTRAIT)

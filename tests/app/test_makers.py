@@ -36,6 +36,7 @@ def test_what_lies_in_the_models_folder_is_offered(folder):
 
 
 def test_what_is_not_there_is_refused_with_what_to_do(folder):
+    pytest.importorskip("torch", reason="without it that is what is said (extra: models)")
     pytest.importorskip("diffusers")
     with pytest.raises(WeightsError, match="put a checkpoint of Stable Diffusion"):
         makers.maker("../../etc")

@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-import pytorch3d_like
 
 torch = pytest.importorskip("torch", reason="pytorch3d needs torch (extra: models)")
+import pytorch3d_like
 
 from avatars.raster import rasterise, rasterise_tensor
 from avatars.shade3d import Camera, Cutout

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="the miniature runs on torch (extra: models)")
 pytest.importorskip("diffusers")
 
 from controls.identity.stack import stacked
