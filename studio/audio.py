@@ -50,6 +50,8 @@ class Audio:
                 if not container.streams.audio:
                     raise MediaError(f"{path}: there is no sound in it")
                 stream = container.streams.audio[0]
+                if stream.codec_context is None:
+                    raise MediaError(f"{path}: its sound is in a format that can't be decoded")
                 end = None
                 if stream.duration is not None and stream.time_base is not None:
                     end = float(((stream.start_time or 0) + stream.duration) * stream.time_base)

@@ -77,6 +77,8 @@ class Clip:
                 if not streams:
                     raise MediaError(f"{path}: there is no video in it")
                 stream = streams[0]
+                if stream.codec_context is None:
+                    raise MediaError(f"{path}: its video is in a format that can't be decoded")
                 fps = _broadcast(Fraction(stream.average_rate or stream.guessed_rate or 25), Fraction(1, 2000))
                 duration = None
                 if stream.duration is not None and stream.time_base is not None:

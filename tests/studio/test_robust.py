@@ -72,6 +72,16 @@ def test_damage_is_read_or_explained(name: str, samples: dict[str, bytes], tmp_p
         assert name in str(error)
 
 
+@pytest.mark.parametrize(
+    "name, was, now", [("a.wav", b"\x01\x00\x01\x00", b"\x77\x77\x01\x00"), ("a.mp4", b"avc1", b"zzzz")]
+)
+def test_a_format_that_nobody_knows_is_explained(name, was, now, samples: dict[str, bytes], tmp_path: Path) -> None:
+    assert was in samples[name]
+    (tmp_path / name).write_bytes(samples[name].replace(was, now))
+    with pytest.raises(MediaError, match=f"{name}: .*can't be decoded"):
+        read(tmp_path / name)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif", ".mkv", ""])
 def test_a_limit_of_the_disk_leaves_nothing(tmp_path: Path, suffix: str) -> None:
     """The system refuses bytes in the middle of the work, as a full disk does."""
