@@ -67,6 +67,7 @@ class GenerationPipeline:
     numbers    makes an Expression Adapter's (55,) of ARKit weights (52,), where one is loaded; without it SMIRK looks
                at the reference picture.
     smirk      SMIRK's encoder or its checkpoint (default: where published models lie), opened when it is needed.
+    describe   (weights (52,), emotion) -> words for the prompt (default `controls.expression_words`).
     guidance   of calls that name none (default: diffusers' own for the model).
     tracker    finds faces (default `controls.tracker.FaceTracker`).
     """
@@ -79,15 +80,17 @@ class GenerationPipeline:
         camera: Camera | None = None,
         numbers: Callable[[np.ndarray], np.ndarray] | None = None,
         smirk: Any = None,
+        describe: Callable[[np.ndarray, Mapping[str, float] | None], str] | None = None,
         guidance: float | None = None,
         tracker: Any = None,
     ) -> None:
+        from controls.expression_words import expression_words
         from pipelines.diffusion.numbers import SmirkNumbers
 
         self.pipe, self.camera, self.numbers, self.guidance = pipe, camera, numbers, guidance
         self._smirk, self._preview = SmirkNumbers(smirk), None
         self.condition = [condition] if isinstance(condition, str) else list(condition)
-        self._tracker = tracker
+        self._tracker, self._describe = tracker, describe or expression_words
         from avatars.conditions import KINDS
 
         for kind in self.condition:
@@ -254,11 +257,11 @@ class GenerationPipeline:
     def _said(
         self, prompt: str, weights: np.ndarray, head: np.ndarray, emotion: Mapping[str, float] | None, asked: bool
     ) -> str:
-        from controls.expression_words import expression_words, pose_words
+        from controls.expression_words import pose_words
 
         if not asked:
             return prompt
-        more = [expression_words(weights, emotion), pose_words(float(head[0]), float(head[1]))]
+        more = [self._describe(weights, emotion), pose_words(float(head[0]), float(head[1]))]
         return ", ".join([prompt, *(text for text in more if text)])
 
     def _size(self, size: int | tuple[int, int] | None) -> tuple[int, int]:
@@ -329,10 +332,9 @@ class GenerationPipeline:
         return None
 
     def _concepts(self, weights: np.ndarray, emotion: Mapping[str, float] | None, push: float) -> list[Any] | None:
-        from controls.expression_words import expression_words
         from pipelines.diffusion.semantic import Concept
 
-        said = expression_words(weights, emotion)
+        said = self._describe(weights, emotion)
         return [Concept(text, float(push)) for text in said.split(", ")] if said else None
 
     def _small(self, latents: Any) -> np.ndarray:

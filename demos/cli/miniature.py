@@ -17,6 +17,7 @@ def open_maker(lora: Mapping[str, float] | None = None) -> Any:
             "the miniature is not in this installation: give --model FOLDER, a checkpoint of Stable Diffusion 1.5 or "
             "SDXL as diffusers saves it"
         )
+    from controls.expression_words import expression_words
     from demos.miniature import opening, people, photo, pictures
     from pipelines.generate import GenerationPipeline
 
@@ -27,6 +28,7 @@ def open_maker(lora: Mapping[str, float] | None = None) -> Any:
         lora=lora,
         camera=pictures.CAMERA,
         numbers=people.expression_numbers,
+        describe=lambda weights, emotion: expression_words(people.known(weights)),  # "eyes wide" it takes for "closed"
         guidance=GUIDANCE,
     )
     make.pipe.load_identity(FOLDER / opening.IDENTITY, kind="faceid")

@@ -109,12 +109,17 @@ def levels(weights: np.ndarray) -> np.ndarray:
     return np.stack([weights[..., [INDEX[s] for s in shapes]].mean(-1) for shapes in EXPRESSION.values()], -1)
 
 
+def known(weights: np.ndarray) -> np.ndarray:
+    """ARKit weights (..., 52) of the shapes in `EXPRESSION`; the others, which the miniature never saw, are 0."""
+    return weights * _KNOWN
+
+
 def expression_numbers(weights: np.ndarray) -> np.ndarray:
     """(..., 55) float32, as `controls.identity.expression` lays them out, of ARKit weights (..., 52): the 50 that
     aren't blinks in ARKit's order, the two blinks, and the jaw's turn of 0.3 radians where `jawOpen` is 1. Shapes that
     the miniature never saw, those outside `EXPRESSION`, count as 0.
     """
-    weights = np.clip(weights, 0, 1) * _KNOWN
+    weights = known(np.clip(weights, 0, 1))
     blinks = [INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]
     others = [i for i in range(len(ARKIT)) if i not in blinks]
     jaw = np.zeros((*weights.shape[:-1], 3), np.float32)

@@ -105,6 +105,15 @@ def test_control_identity_and_expression_are_followed(opened):
     assert expression_carried(opened, judge, 32, shown=True).mean() > 0.65
 
 
+def test_what_it_has_no_words_for_is_not_said():
+    from demos.cli.miniature import open_maker
+
+    pytest.importorskip("mediapipe")
+    make = open_maker()
+    call = dict(steps=1, shapes={"eyeWideLeft": 1.0, "eyeWideRight": 1.0, "jawOpen": 1.0})
+    assert make("a portrait", emotion={"joy": 0.5}, **call).prompt == "a portrait, mouth wide open, smiling"
+
+
 def test_the_command_line_makes_portraits_offline(tmp_path, capsys):
     from demos.cli import main
     from studio.media import read_image
