@@ -88,15 +88,9 @@ def performance(tmp_path_factory, speech):
 @pytest.fixture(scope="session")
 def camera(performance):
     """The performance as a file that Chromium takes for a camera."""
-    import cv2
+    from app_visitor import write_camera
 
     from studio.media import Clip
 
-    clip, path = Clip.open(performance), performance.with_suffix(".y4m")
-    with path.open("wb") as file:
-        width, height = clip.size
-        rate = f"{clip.fps.numerator}:{clip.fps.denominator}"
-        file.write(f"YUV4MPEG2 W{width} H{height} F{rate} Ip A1:1 C420jpeg\n".encode())
-        for frame in clip.frames():
-            file.write(b"FRAME\n" + cv2.cvtColor(frame.image, cv2.COLOR_RGB2YUV_I420).tobytes())
-    return path
+    clip = Clip.open(performance)
+    return write_camera(performance.with_suffix(".y4m"), (frame.image for frame in clip.frames()), clip.fps)

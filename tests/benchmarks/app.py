@@ -23,9 +23,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from app_server import Server  # noqa: E402
+from app_visitor import write_camera  # noqa: E402
 
 PORTRAIT = ROOT / "demos" / "assets" / "astronaut.jpg"
 STARTS, VIEWS, STEPS, LIVE = 3, 3, 20, 10
@@ -70,12 +70,8 @@ def main() -> int:
                 starts.append((server.seconds, processor(server)))
         wall, busy = (statistics.median(part) for part in zip(*starts, strict=True))
         print(f"{'start':14}{wall:8.2f} s wall {busy:8.2f} s processor")
-        seen, camera = performance(), Path(folder) / "camera.y4m"
-        with camera.open("wb") as file:
-            height, width = seen[0].shape[:2]
-            file.write(f"YUV4MPEG2 W{width} H{height} F25:1 Ip A1:1 C420jpeg\n".encode())
-            for picture in seen:
-                file.write(b"FRAME\n" + cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).tobytes())
+        seen = performance()
+        camera = write_camera(Path(folder) / "camera.y4m", seen, 25)
         with Server(Path(folder)) as server:
             browse(server, shots, camera)
     live(seen)

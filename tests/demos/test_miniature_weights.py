@@ -108,7 +108,6 @@ def test_control_identity_and_expression_are_followed(opened):
 def test_what_it_has_no_words_for_is_not_said():
     from demos.cli.miniature import open_maker
 
-    pytest.importorskip("mediapipe")
     make = open_maker()
     call = dict(steps=1, shapes={"eyeWideLeft": 1.0, "eyeWideRight": 1.0, "jawOpen": 1.0})
     assert make("a portrait", emotion={"joy": 0.5}, **call).prompt == "a portrait, mouth wide open, smiling"

@@ -15,6 +15,19 @@ LONG = 200_000
 SHOTS = os.environ.get("FACE_STUDIO_SHOTS")
 
 
+def write_camera(path, pictures, fps):
+    """Pictures (H, W, 3) uint8 RGB as a file that Chromium takes for a camera, over and over."""
+    import cv2
+
+    with path.open("wb") as file:
+        for k, picture in enumerate(pictures):
+            if k == 0:
+                rate = f"{fps.numerator}:{fps.denominator}"
+                file.write(f"YUV4MPEG2 W{picture.shape[1]} H{picture.shape[0]} F{rate} Ip A1:1 C420jpeg\n".encode())
+            file.write(b"FRAME\n" + cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).tobytes())
+    return path
+
+
 class Visitor:
     """A page in a context of its own, and what its console complained about."""
 
